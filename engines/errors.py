@@ -1,0 +1,78 @@
+"""The exceptions of visavis, in one tree.
+
+::
+
+    VisavisError
+    ├── ConfigError          an option or the environment is wrong
+    ├── PersonFileError      a person file is malformed, foreign or unsafe
+    ├── UnknownPerson        no person of that name is loaded
+    ├── AudioInputError      a sound cannot be read or used
+    └── EngineError          the engine cannot do what was asked
+        └── EngineFull       the engine carries as many sessions as it can
+
+Every message is one sentence that says what is wrong and, where there is something, what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AudioInputError",
+    "ConfigError",
+    "EngineError",
+    "EngineFull",
+    "PersonFileError",
+    "UnknownPerson",
+    "VisavisError",
+]
+
+
+class VisavisError(Exception):
+    """Base of all errors that visavis raises on purpose."""
+
+
+class ConfigError(VisavisError):
+    """An option, an environment variable or a missing installation stands in the way."""
+
+
+class PersonFileError(VisavisError):
+    """A person file is malformed, foreign or unsafe; nothing of it was used."""
+
+
+class UnknownPerson(VisavisError):
+    """No person of that name is loaded.
+
+    Args:
+        name: the name that was asked for.
+        known: the names that are loaded.
+    """
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        self.name = name
+        self.known = known
+        super().__init__(name, known)
+
+    def __str__(self) -> str:
+        return f"There is no person named {self.name!r}; known: {', '.join(self.known) or 'none'}."
+
+
+class AudioInputError(VisavisError):
+    """A sound cannot be read, or there is nothing in it to speak."""
+
+
+class EngineError(VisavisError):
+    """The engine cannot do what was asked of it."""
+
+
+class EngineFull(EngineError):
+    """The engine carries as many sessions as it can.
+
+    Args:
+        capacity: how many sessions the engine carries.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        super().__init__(capacity)
+
+    def __str__(self) -> str:
+        return f"All {self.capacity} places are taken; try again when somebody has left."
