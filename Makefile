@@ -1,0 +1,46 @@
+# make serve   start the server on http://localhost:8080 with the built-in person
+# make test    install what the tests need, and run them all
+# make install only make the environment (.venv/bin/visavis)
+PYTHON ?= python3
+VENV := .venv
+DEV := .venv-dev
+PIP := -m pip install -q --disable-pip-version-check
+
+.PHONY: serve install test check-long check-wheel lint person clean
+
+serve: install
+	@exec $(VENV)/bin/visavis serve
+
+install: $(VENV)/.installed
+
+# Serving and testing have environments of their own: serving stays small.
+$(VENV)/.installed: pyproject.toml
+	@PYTHON=$(PYTHON) scripts/check-machine
+	@test -x $(VENV)/bin/python || { echo "Making $(VENV) (once, about a minute)."; $(PYTHON) -m venv $(VENV); }
+	@$(VENV)/bin/python $(PIP) -e '.[cpu]'
+	@touch $@
+
+$(DEV)/.installed: pyproject.toml
+	@PYTHON=$(PYTHON) scripts/check-machine
+	@test -x $(DEV)/bin/python || { echo "Making $(DEV) (once, a few minutes)."; $(PYTHON) -m venv $(DEV); }
+	@$(DEV)/bin/python $(PIP) -e '.[dev]'
+	@touch $@
+
+lint: $(DEV)/.installed
+	@$(DEV)/bin/ruff check .
+	@$(DEV)/bin/ruff format --check .
+	@$(DEV)/bin/mypy -p visavis
+
+test: $(DEV)/.installed lint
+	@scripts/install-test-programs
+	@$(DEV)/bin/python -m pytest -m 'not long'
+
+check-long: $(DEV)/.installed
+	@scripts/install-test-programs
+	@$(DEV)/bin/python -m pytest -m long
+
+check-wheel: $(DEV)/.installed
+	@scripts/check-wheel $(DEV)/bin/python
+
+clean:
+	rm -rf $(VENV) $(DEV) build dist
