@@ -1,0 +1,114 @@
+"""The command line: help, JSON alone on standard output, one sentence an error, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from visavis.cli.exit_codes import ExitCode
+
+COMMANDS = ("serve", "render", "info", "bench", "doctor")
+
+
+def visavis(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", "visavis", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.parametrize("command", [(), *((c,) for c in COMMANDS), ("bench", "live")])
+def test_help_is_written_for_people(command: tuple[str, ...]) -> None:
+    done = visavis(*command, "--help")
+    assert done.returncode == 0
+    assert "usage: visavis" in done.stdout
+    options = [line for line in done.stdout.splitlines() if line.startswith("  --")]
+    assert all(len(line.split()) > 1 for line in options)
+    assert "==SUPPRESS==" not in done.stdout and "Namespace" not in done.stdout
+
+
+def test_a_wrong_command_line_is_a_usage_error() -> None:
+    assert visavis("serve", "--nonsense").returncode == ExitCode.USAGE
+    assert visavis().returncode == ExitCode.USAGE
+
+
+def sentence(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line on standard error; fails where there is a traceback or more than one line."""
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("visavis: ") and lines[0].endswith(".")
+    return lines[0]
+
+
+def test_a_missing_person_file(tmp_path: Path) -> None:
+    done = visavis("info", tmp_path / "nobody.person")
+    assert done.returncode == ExitCode.PERSON_REFUSED
+    assert "nobody.person" in sentence(done)
+    assert done.stdout == ""
+
+
+def test_a_foreign_person_file(tmp_path: Path) -> None:
+    path = tmp_path / "photo.person"
+    path.write_bytes(b"\xff\xd8\xff\xe0 not a zip" * 100)
+    done = visavis("info", path)
+    assert done.returncode == ExitCode.PERSON_REFUSED
+    sentence(done)
+
+
+def test_info_in_json_is_json_alone() -> None:
+    done = visavis("info", "--json")
+    assert done.returncode == ExitCode.OK, done.stderr
+    description = json.loads(done.stdout)
+    assert description["name"] == "presenter"
+    assert done.stderr == ""
+
+
+def test_info_for_people() -> None:
+    done = visavis("info")
+    assert done.returncode == ExitCode.OK, done.stderr
+    assert "Presenter" in done.stdout and "512" in done.stdout
+
+
+def test_doctor_in_json_is_json_alone() -> None:
+    done = visavis("doctor", "--json")
+    assert done.returncode in (ExitCode.OK, ExitCode.CHECK_FAILED)
+    checks = json.loads(done.stdout)["checks"]
+    assert {"name", "ok", "detail", "advice"} <= set(checks[0])
+    assert (done.returncode == ExitCode.OK) == all(check["ok"] for check in checks)
+
+
+def test_render_refuses_what_is_not_a_sound(tmp_path: Path) -> None:
+    text = tmp_path / "notes.wav"
+    text.write_text("these are notes, not sound")
+    done = visavis("render", "--audio", text, "--out", tmp_path / "out.mp4")
+    assert done.returncode == ExitCode.INPUT_REFUSED
+    assert "notes.wav" in sentence(done)
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_another_host_needs_a_token_or_open() -> None:
+    done = visavis("serve", "--host", "0.0.0.0", "--port", "0")
+    assert done.returncode == ExitCode.STARTUP_FAILURE
+    assert "--token" in sentence(done) and "--open" in done.stderr
+
+
+def test_a_port_that_is_no_number() -> None:
+    done = visavis("serve", VISAVIS_PORT="eighty")
+    assert done.returncode == ExitCode.STARTUP_FAILURE
+    assert "VISAVIS_PORT" in sentence(done)
+
+
+def test_a_person_named_by_the_environment(tmp_path: Path) -> None:
+    done = visavis("serve", "--port", "0", VISAVIS_PERSON=str(tmp_path / "gone.person"))
+    assert done.returncode == ExitCode.PERSON_REFUSED
+    assert "gone.person" in sentence(done)
