@@ -1,0 +1,308 @@
+"""`person.json`: what a person is made of. Types and cross-references, no content of parts.
+
+`docs/person-file.md` describes every field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from visavis.engines.errors import PersonFileError
+from visavis.engines.person_zip import check_name
+
+__all__ = [
+    "FORMAT",
+    "OPERATIONS",
+    "STAGES",
+    "GraphSpec",
+    "Manifest",
+    "PartSpec",
+    "StageSpec",
+    "parse_manifest",
+]
+
+FORMAT = 1
+STAGES = ("audio", "motion", "geometry", "raster", "render", "composite", "background")
+OPERATIONS: Mapping[str, str] = {
+    "logmel@1": "audio",
+    "tract@1": "motion",
+    "linear@1": "geometry",
+    "planes@1": "raster",
+    "graph@1": "render",
+    "feather@1": "composite",
+    "walk@1": "background",
+}
+VARIANTS = ("fp32", "fp16", "int8")
+BATCH = "N"
+MAX_GRAPHS = 8
+MAX_TENSORS = 64
+MAX_TENSOR_ELEMENTS = 1 << 24
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_TENSOR = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,99}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec:
+    """One stage: an operation, its parameters, and the parts it reads by role."""
+
+    op: str
+    params: Mapping[str, Any]
+    parts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSpec:
+    """A network: shapes without the leading batch axis, state as (input, output), files."""
+
+    inputs: Mapping[str, Shape]
+    outputs: Mapping[str, Shape]
+    state: tuple[tuple[str, str], ...]
+    variants: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PartSpec:
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The checked content of `person.json`."""
+
+    name: str
+    display_name: str
+    system: str
+    fps: int
+    width: int
+    height: int
+    sample_rate: int
+    lookahead_ms: int
+    stages: Mapping[str, StageSpec]
+    graphs: Mapping[str, GraphSpec]
+    poster: str
+    preview: str | None
+    contains_licensed: bool
+    parts: Mapping[str, PartSpec]
+
+
+def parse_manifest(value: Mapping[str, Any]) -> Manifest:
+    """Check the object of `person.json`.
+
+    Raises:
+        PersonFileError: a field is missing, unknown, of the wrong type, out of range, or refers
+            to something that is not there.
+    """
+    if value.get("format") != FORMAT or isinstance(value.get("format"), bool):
+        raise PersonFileError(
+            f"The file has format {str(value.get('format'))[:20]!r}; this version reads {FORMAT}."
+        )
+    _keys("person.json", value, _REQUIRED, _OPTIONAL)
+    requires = [_text("requires", item) for item in _list("requires", value["requires"])]
+    for operation in requires:
+        if operation not in OPERATIONS:
+            raise PersonFileError(
+                f"The file requires {operation!r}, which this version does not know; "
+                "a newer visavis may."
+            )
+    parts = _parts(_dict("parts", value["parts"]))
+    graphs = _graphs(_dict("graphs", value["graphs"]), parts)
+    stages = _stages(_dict("stages", value["stages"]), parts, graphs)
+    if sorted({stage.op for stage in stages.values()}) != sorted(requires):
+        raise PersonFileError("'requires' must list exactly the operations of 'stages'.")
+    for key in ("consent", "made_by"):
+        _dict(key, value[key])
+    for key in ("licence", "notices"):
+        _text(key, value[key], 65536)
+    if not isinstance(value["contains_licensed"], bool):
+        raise PersonFileError("'contains_licensed' must be true or false.")
+    preview = value.get("preview")
+    return Manifest(
+        name=_match("name", value["name"], _NAME),
+        display_name=_text("display_name", value["display_name"], 80),
+        system=_match("system", value["system"], _NAME),
+        fps=_integer("fps", value["fps"], 25, 25),
+        width=_even("width", value["width"]),
+        height=_even("height", value["height"]),
+        sample_rate=_integer("sample_rate", value["sample_rate"], 16000, 16000),
+        # A multiple of a feature's 10 ms, at least one tick: see docs/engine.md.
+        lookahead_ms=_multiple("lookahead_ms", value["lookahead_ms"], 40, 2000, 10),
+        stages=stages,
+        graphs=graphs,
+        poster=_part("poster", value["poster"], parts, (".jpg",)),
+        preview=None if preview is None else _part("preview", preview, parts, (".mp4",)),
+        contains_licensed=value["contains_licensed"],
+        parts=parts,
+    )
+
+
+_FIELDS = (
+    "format name display_name system fps width height sample_rate lookahead_ms requires stages "
+    "graphs poster consent licence notices contains_licensed made_by parts"
+)
+_REQUIRED = frozenset(_FIELDS.split())
+_OPTIONAL = frozenset({"preview"})
+_SUFFIXES = (".npy", ".onnx", ".mp4", ".jpg", ".json", ".txt")
+
+
+def _parts(value: Mapping[str, Any]) -> dict[str, PartSpec]:
+    result = {}
+    for name, entry in value.items():
+        check_name(name)
+        if not name.endswith(_SUFFIXES):
+            raise PersonFileError(f"The part {name!r} is of no kind that a person file holds.")
+        entry = _dict(f"parts: {name}", entry)
+        _keys(f"parts: {name}", entry, frozenset({"sha256", "size"}), frozenset())
+        result[name] = PartSpec(
+            _match(f"{name}: sha256", entry["sha256"], _SHA256),
+            _integer(f"{name}: size", entry["size"], 0, 1 << 40),
+        )
+    return result
+
+
+def _graphs(value: Mapping[str, Any], parts: Mapping[str, PartSpec]) -> dict[str, GraphSpec]:
+    if len(value) > MAX_GRAPHS:
+        raise PersonFileError(f"A person has at most {MAX_GRAPHS} graphs.")
+    result = {}
+    for name, entry in value.items():
+        where = f"graphs: {_match('graphs', name, _NAME)}"
+        entry = _dict(where, entry)
+        _keys(where, entry, frozenset({"inputs", "outputs", "variants"}), frozenset({"state"}))
+        inputs = _tensors(f"{where}: inputs", entry["inputs"])
+        outputs = _tensors(f"{where}: outputs", entry["outputs"])
+        state = []
+        for pair in _list(f"{where}: state", entry.get("state", [])):
+            names = [_text(f"{where}: state", item) for item in _list(f"{where}: state", pair)]
+            if (
+                len(names) != 2
+                or names[0] not in inputs
+                or names[1] not in outputs
+                or inputs[names[0]] != outputs[names[1]]
+            ):
+                raise PersonFileError(
+                    f"{where}: state must pair an input with an output of the same shape."
+                )
+            state.append((names[0], names[1]))
+        if any(len({pair[side] for pair in state}) != len(state) for side in (0, 1)):
+            raise PersonFileError(f"{where}: state names a tensor twice.")
+        variants = _dict(f"{where}: variants", entry["variants"])
+        if "fp32" not in variants or not set(variants) <= set(VARIANTS):
+            raise PersonFileError(f"{where}: variants must hold fp32, and besides fp16 or int8.")
+        files = {
+            key: _part(f"{where}: {key}", file, parts, (".onnx",)) for key, file in variants.items()
+        }
+        result[name] = GraphSpec(inputs, outputs, tuple(state), files)
+    return result
+
+
+def _tensors(where: str, value: Any) -> dict[str, Shape]:
+    tensors = {}
+    for name, dimensions in _dict(where, value).items():
+        _match(where, name, _TENSOR)
+        shape = _list(f"{where}: {name}", dimensions)
+        if not shape or shape[0] != BATCH:
+            raise PersonFileError(f"{where}: the shape of {name!r} must begin with {BATCH!r}.")
+        sizes = tuple(_integer(f"{where}: {name}", size, 1, 1 << 20) for size in shape[1:])
+        elements = 1
+        for size in sizes:
+            elements *= size
+        if elements > MAX_TENSOR_ELEMENTS or len(sizes) > 5:
+            raise PersonFileError(f"{where}: {name!r} is larger than a tensor may be.")
+        tensors[name] = sizes
+    if not 0 < len(tensors) <= MAX_TENSORS:
+        raise PersonFileError(f"{where}: there must be between 1 and {MAX_TENSORS} tensors.")
+    return tensors
+
+
+def _stages(
+    value: Mapping[str, Any], parts: Mapping[str, PartSpec], graphs: Mapping[str, GraphSpec]
+) -> dict[str, StageSpec]:
+    _keys("stages", value, frozenset(STAGES), frozenset())
+    result = {}
+    for name in STAGES:
+        where = f"stages: {name}"
+        entry = _dict(where, value[name])
+        _keys(where, entry, frozenset({"op"}), frozenset({"params", "parts"}))
+        op = _text(f"{where}: op", entry["op"])
+        if OPERATIONS.get(op) != name:
+            raise PersonFileError(
+                f"The operation {op!r} of the stage {name!r} is not known to this version; "
+                "a newer visavis may know it."
+            )
+        params = _dict(f"{where}: params", entry.get("params", {}))
+        if "graph" in params and _text(f"{where}: graph", params["graph"]) not in graphs:
+            raise PersonFileError(f"{where}: there is no graph {params['graph']!r}.")
+        files = {
+            _match(where, role, _NAME): _part(f"{where}: {role}", file, parts, _SUFFIXES)
+            for role, file in _dict(f"{where}: parts", entry.get("parts", {})).items()
+        }
+        result[name] = StageSpec(op, params, files)
+    return result
+
+
+def _part(where: str, value: Any, parts: Mapping[str, PartSpec], suffixes: tuple[str, ...]) -> str:
+    name = _text(where, value, 200)
+    if name not in parts:
+        raise PersonFileError(f"{where} refers to {name!r}, which is not among the parts.")
+    if not name.endswith(suffixes):
+        raise PersonFileError(f"{where} refers to {name!r}, which is not a {suffixes[0]} file.")
+    return name
+
+
+def _keys(
+    where: str, value: Mapping[str, Any], required: frozenset[str], optional: frozenset[str]
+) -> None:
+    if missing := required - value.keys():
+        raise PersonFileError(f"{where} lacks {sorted(missing)[0]!r}.")
+    if unknown := value.keys() - required - optional:
+        raise PersonFileError(f"{where} has {sorted(unknown)[0][:60]!r}, which is not known.")
+
+
+def _dict(where: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise PersonFileError(f"{where} must be an object.")
+    return value
+
+
+def _list(where: str, value: Any) -> list[Any]:
+    if not isinstance(value, list) or len(value) > 256:
+        raise PersonFileError(f"{where} must be a list of at most 256 items.")
+    return value
+
+
+def _text(where: str, value: Any, limit: int = 120) -> str:
+    if not isinstance(value, str) or not value or len(value) > limit:
+        raise PersonFileError(f"{where} must be a text of 1 to {limit} characters.")
+    if any(ord(character) < 32 and character not in "\n\t" for character in value):
+        raise PersonFileError(f"{where} must not contain control characters.")
+    return value
+
+
+def _match(where: str, value: Any, pattern: re.Pattern[str]) -> str:
+    text = _text(where, value)
+    if not pattern.fullmatch(text):
+        raise PersonFileError(f"{where} must look like {pattern.pattern}, not {text[:60]!r}.")
+    return text
+
+
+def _integer(where: str, value: Any, low: int, high: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        wanted = str(low) if low == high else f"a whole number from {low} to {high}"
+        raise PersonFileError(f"{where} must be {wanted}.")
+    return value
+
+
+def _multiple(where: str, value: Any, low: int, high: int, step: int) -> int:
+    if _integer(where, value, low, high) % step:
+        raise PersonFileError(f"{where} must be a multiple of {step}.")
+    return int(value)
+
+
+def _even(where: str, value: Any) -> int:
+    return _multiple(where, value, 64, 2048, 2)

@@ -1,0 +1,95 @@
+"""Opens a foreign person file in a process of its own first, with bounded memory and time.
+
+The checks of `read_person` keep out what they know. What they let through still reaches FFmpeg and
+ONNX Runtime, and a model of allowed operators can still ask for any amount of memory. So the whole
+load, one frame included, first happens where it may fail: ``python -m visavis.engines.vet`` reads
+the file from standard input, so that what is tried is what is used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+
+from visavis.engines.errors import PersonFileError, VisavisError
+
+__all__ = ["main", "vet"]
+
+MEMORY_BYTES = 6 << 30
+CPU_SECONDS = 120
+TIMEOUT_SECONDS = 240.0
+_WRITE_BYTES = 64 << 20  # numba keeps its compiled kernels in files
+
+
+def vet(
+    data: bytes, *, memory_bytes: int = MEMORY_BYTES, timeout_seconds: float = TIMEOUT_SECONDS
+) -> None:
+    """Load `data` and make one frame of it in a limited process.
+
+    Args:
+        data: a person file.
+        memory_bytes: address space of the process.
+        timeout_seconds: of the wall clock; its processor time is bounded as well.
+
+    Raises:
+        PersonFileError: that failed, ran out of bounds or crashed.
+    """
+    command = [sys.executable, "-P", "-m", "visavis.engines.vet", str(memory_bytes)]
+    try:
+        result = subprocess.run(
+            command,
+            input=data,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=timeout_seconds,
+            check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        )
+    except subprocess.TimeoutExpired:
+        raise PersonFileError(
+            f"The person file was tried in a process of its own and did not finish within "
+            f"{timeout_seconds:.0f} s."
+        ) from None
+    try:
+        answer = json.loads(result.stdout)
+        error = answer["error"]
+    except (ValueError, TypeError, KeyError):
+        raise PersonFileError(
+            "The person file was tried in a process of its own, which ended with code "
+            f"{result.returncode}; it is damaged, unsafe or too large."
+        ) from None
+    if error is not None:
+        raise PersonFileError(str(error)[:500])
+
+
+def main(arguments: list[str]) -> int:
+    """Read a person file from standard input and write ``{"error": null}`` or a sentence."""
+    memory_bytes = int(arguments[0])
+    for limit, bound in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_CPU, CPU_SECONDS),
+        (resource.RLIMIT_FSIZE, _WRITE_BYTES),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _, hard = resource.getrlimit(limit)
+        bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+        resource.setrlimit(limit, (bound, bound))
+    error: str | None = None
+    try:
+        from visavis.engines.person import read_person
+        from visavis.engines.pipeline import try_person
+
+        try_person(read_person(sys.stdin.buffer.read()))
+    except VisavisError as problem:
+        error = str(problem)
+    except MemoryError:
+        error = f"The person file needs more than {memory_bytes >> 20} MiB of memory."
+    sys.stdout.write(json.dumps({"error": error}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
