@@ -28,7 +28,7 @@ _KINDS = {b"<f4", b"<f2", b"<i8", b"<i4", b"<i2", b"<u4", b"<u2", b"|i1", b"|u1"
 def dump_array(array: NDArray[np.generic]) -> bytes:
     """Return `array` as npy version 1, in C order."""
     buffer = io.BytesIO()
-    contiguous = np.ascontiguousarray(array)
+    contiguous = np.asarray(array, order="C")
     little = contiguous.astype(contiguous.dtype.newbyteorder("<"), copy=False)
     np.lib.format.write_array(buffer, little, version=(1, 0), allow_pickle=False)
     return buffer.getvalue()

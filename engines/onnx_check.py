@@ -42,7 +42,7 @@ _MODEL_FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 14}
 _GRAPH_FIELDS = {1, 2, 5, 10, 11, 12, 13, 16}
 _NODE_FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 9}
 _ATTRIBUTE_FIELDS = {1, 2, 3, 4, 5, 7, 8, 9, 13, 20}
-_TENSOR_FIELDS = {1, 2, 4, 5, 7, 8, 9, 10, 11, 12, 14, 16}
+_TENSOR_FIELDS = {1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16}
 
 _Value = int | memoryview
 _T = TypeVar("_T")

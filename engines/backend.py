@@ -1,0 +1,150 @@
+"""What runs the networks of a person, behind two small interfaces.
+
+A backend turns a part's bytes into something that runs. Which variant of a graph it should run
+(fp32, fp16, int8) is measured here, on inputs that the person's own stages made: a variant is taken
+when it is clearly faster and agrees with fp32. Int8 needs VNNI: without it, x86 adds products of
+8-bit numbers in saturating 16-bit registers, and the picture is wrong in a way that no error shows.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Backend", "Feeds", "Graph", "VariantReport", "choose_variant", "compare_outputs"]
+
+logger = logging.getLogger(__name__)
+
+Feeds = Mapping[str, NDArray[np.float32]]
+Outputs = dict[str, NDArray[np.generic]]
+
+# Differences from fp32 that a person file's variant may have. Pictures, in levels of 255: 2 is
+# 42 dB, and no small region may be far off. Other outputs, as a share of their own range.
+MAX_RMS_LEVELS = 2.0
+MAX_TAIL_LEVELS = 16.0
+MAX_SHARE_OF_RANGE = 0.02
+TAIL = 0.999
+MIN_SPEEDUP = 1.1
+MEASURED_RUNS = 7
+
+
+class Graph(Protocol):
+    """A network that is ready to run."""
+
+    def run(self, feeds: Feeds) -> Outputs:
+        """Return every output by name; the arrays belong to the caller.
+
+        Args:
+            feeds: every input by name, f32[N, ...], C order; N is free.
+        """
+
+
+class Backend(Protocol):
+    """Makes networks ready to run on one kind of device."""
+
+    @property
+    def name(self) -> str:
+        """Name of the device, for logs and `visavis doctor`."""
+
+    def load(self, name: str, model: bytes) -> Graph:
+        """Make a network ready.
+
+        Args:
+            name: the part's name, for messages.
+            model: an ONNX model.
+
+        Raises:
+            PersonFileError: the runtime refuses the model.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class VariantReport:
+    """What a measurement said of one variant of a graph.
+
+    Attributes:
+        variant: fp32, fp16 or int8.
+        milliseconds: median of a run.
+        deviation: a sentence on how it differs from fp32, "" for fp32 itself.
+        accepted: it agrees with fp32.
+        chosen: it is the one that runs.
+    """
+
+    variant: str
+    milliseconds: float
+    deviation: str
+    accepted: bool
+    chosen: bool
+
+
+def compare_outputs(reference: Sequence[Outputs], other: Sequence[Outputs]) -> tuple[bool, str]:
+    """Say whether outputs agree within the bounds above, and how they differ."""
+    agreed, words = True, []
+    for name in reference[0]:
+        a = np.concatenate([outputs[name].ravel() for outputs in reference]).astype(np.float64)
+        b = np.concatenate([outputs[name].ravel() for outputs in other]).astype(np.float64)
+        difference = np.abs(a - b)
+        if not np.isfinite(difference).all():
+            return False, f"{name} is not finite"
+        rms, tail = float(np.sqrt(np.mean(difference**2))), float(np.quantile(difference, TAIL))
+        if reference[0][name].dtype == np.uint8:
+            agreed &= rms <= MAX_RMS_LEVELS and tail <= MAX_TAIL_LEVELS
+            words.append(f"{name} rms {rms:.2f} levels, 99.9 % within {tail:.0f}")
+        else:
+            share = float(difference.max()) / max(float(np.ptp(a)), 1e-3)
+            agreed &= share <= MAX_SHARE_OF_RANGE
+            words.append(f"{name} at most {share:.2%} of its range")
+    return agreed, "; ".join(words)
+
+
+def choose_variant(
+    name: str, candidates: Mapping[str, Graph], probes: Sequence[Feeds]
+) -> tuple[Graph, tuple[VariantReport, ...]]:
+    """Return the fastest variant that agrees with fp32, and what was measured.
+
+    Args:
+        name: the graph's name, for the log.
+        candidates: the variants by name; fp32 is among them.
+        probes: inputs as the stages make them, each of the batch size that matters.
+    """
+    wanted = [candidates["fp32"].run(feeds) for feeds in probes]
+    measured: dict[str, tuple[float, bool, str]] = {}
+    for variant, graph in candidates.items():
+        agreed, deviation = True, ""
+        if variant != "fp32":
+            agreed, deviation = compare_outputs(wanted, [graph.run(feeds) for feeds in probes])
+        measured[variant] = _milliseconds(graph, probes), agreed, deviation
+    best = "fp32"
+    for variant, (milliseconds, agreed, _) in measured.items():
+        bar = measured[best][0] / (MIN_SPEEDUP if best == "fp32" else 1.0)
+        if agreed and variant != best and milliseconds < bar:
+            best = variant
+    reports = tuple(
+        VariantReport(variant, milliseconds, deviation, agreed, variant == best)
+        for variant, (milliseconds, agreed, deviation) in measured.items()
+    )
+    for report in reports:
+        logger.info(
+            "graph %s: %s takes %.2f ms%s%s",
+            name,
+            report.variant,
+            report.milliseconds,
+            f" ({report.deviation})" if report.deviation else "",
+            "" if report.accepted else ": refused, it differs too much from fp32",
+        )
+    return candidates[best], reports
+
+
+def _milliseconds(graph: Graph, probes: Sequence[Feeds]) -> float:
+    times = []
+    for index in range(MEASURED_RUNS):
+        start = time.perf_counter()
+        graph.run(probes[index % len(probes)])
+        times.append(time.perf_counter() - start)
+    return float(np.median(times)) * 1000.0

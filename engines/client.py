@@ -1,0 +1,138 @@
+"""What a server holds of an engine: it gives audio and gets frames.
+
+The engine may live in the same process (`local.LocalEngine`) or elsewhere; nothing here says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.engines.errors import EngineError
+
+__all__ = ["EngineClient", "EngineSession", "Frame", "PersonInfo", "SessionStats"]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of a session.
+
+    Attributes:
+        index: k; it shows the voice of [40k, 40k + 40) ms of the session's audio.
+        generation: how often the session had been cleared when it was made.
+        i420: uint8[H * 3 / 2, W], BT.601 limited range; the receiver owns it.
+        speech: 0 to 1, how much the motion took the sound for speech.
+    """
+
+    index: int
+    generation: int
+    i420: NDArray[np.uint8]
+    speech: float
+
+
+@dataclass(frozen=True, slots=True)
+class PersonInfo:
+    """What people and pages need to know of a person that is loaded."""
+
+    name: str
+    display_name: str
+    width: int
+    height: int
+    fps: int
+    lookahead_ms: int
+    id: str
+    poster: bytes
+    preview: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStats:
+    """Counters of a session since it was opened.
+
+    Attributes:
+        rendered: frames that were made and handed over.
+        skipped: ticks that had waited too long and moved the state without a picture.
+        discarded: frames that `clear` overtook while they were made.
+        dropped_samples: audio that came so far ahead of the engine that it was never looked at.
+        engine_ms_p50, engine_ms_p95: from taking a tick to handing over its frame, of the last
+            ten seconds; 0 before the first frame.
+        failed: why the session ended by itself, or None.
+    """
+
+    rendered: int
+    skipped: int
+    discarded: int
+    dropped_samples: int
+    engine_ms_p50: float
+    engine_ms_p95: float
+    failed: str | None
+
+
+class EngineSession(Protocol):
+    """One live connection's share of an engine. Every method may be called from any thread."""
+
+    @property
+    def generation(self) -> int:
+        """How often `clear` was called."""
+
+    def push(self, pcm: NDArray[np.float32]) -> None:
+        """Give the next samples of the session's timeline; never blocks.
+
+        Args:
+            pcm: f32[n], 16 kHz, mono, full scale 1; any n. It is copied.
+
+        Raises:
+            EngineError: it is not of that type and shape.
+        """
+
+    def clear(self) -> int:
+        """Forget what was said and not yet shown; return the new generation.
+
+        Frames of older generations are not handed over any more. Indices go on: audio that was
+        given and not used yet turns into silence, and the mouth eases into rest.
+        """
+
+    def stats(self) -> SessionStats:
+        """Return the counters."""
+
+    def close(self) -> None:
+        """End the session; calling it again does nothing."""
+
+
+class EngineClient(Protocol):
+    """An engine."""
+
+    def persons(self) -> tuple[PersonInfo, ...]:
+        """Return who is loaded; the first is the default."""
+
+    def capacity(self) -> int:
+        """Return how many sessions the engine carries at 25 frames a second, by measurement."""
+
+    def open(
+        self,
+        person: str,
+        on_frame: Callable[[Frame], None],
+        *,
+        seed: int | None = None,
+        on_error: Callable[[EngineError], None] | None = None,
+    ) -> EngineSession:
+        """Begin a session.
+
+        Args:
+            person: name of a loaded person.
+            on_frame: takes each frame, in order, on the engine's thread; it must not block.
+            seed: of the idle movement; the same seed and audio give the same frames.
+            on_error: takes the reason, on the engine's thread, where the session fails.
+
+        Raises:
+            UnknownPerson: nobody of that name is loaded.
+            EngineFull: the engine carries as many sessions as it can.
+            EngineError: the engine is closed.
+        """
+
+    def close(self) -> None:
+        """End every session and the engine; calling it again does nothing."""
