@@ -1,0 +1,112 @@
+"""The ASGI application: routes, middleware and the life of the engine behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from visavis.engines.client import EngineClient
+from visavis.engines.errors import VisavisError
+from visavis.server import health, pages, persons, whip
+from visavis.server.config import ServerConfig
+from visavis.server.limits import RateLimit
+from visavis.server.metrics import Metrics
+from visavis.server.origins import Origins
+from visavis.server.problems import handle_error, handle_http_exception
+from visavis.server.sessions import Sessions
+
+__all__ = ["EngineSource", "create_app"]
+
+logger = logging.getLogger(__name__)
+
+EngineSource = EngineClient | Callable[[], EngineClient]
+
+LOOP_PROBE_SECONDS = 0.1
+BURST = 20
+CHANGES_PER_SECOND = 20
+CHANGES_BURST = 100
+
+
+def create_app(
+    config: ServerConfig,
+    engine: EngineSource,
+    *,
+    on_loaded: Callable[[Exception | None], None] | None = None,
+) -> Starlette:
+    """Build the application.
+
+    Args:
+        config: checked already.
+        engine: an engine, which stays the caller's to close; or what makes one, which is called in
+            a thread after the start and whose engine is closed with the application. Until it has
+            returned, ``/readyz`` is not green and sessions are answered 503.
+        on_loaded: called on the loop when the engine is there, or with what stood in its way.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        loading = asyncio.create_task(_load(app, engine, on_loaded))
+        probe = asyncio.create_task(_probe_loop(app.state.metrics))
+        try:
+            yield
+        finally:
+            probe.cancel()
+            # A thread cannot be cancelled: an engine that is still being made is waited for.
+            await asyncio.wait([loading, probe])
+            if app.state.sessions is not None:
+                await app.state.sessions.aclose()
+                if callable(engine):
+                    await asyncio.to_thread(app.state.sessions.engine.close)
+
+    app = Starlette(
+        routes=[*pages.routes(), *persons.routes(), *whip.routes(), *health.routes()],
+        middleware=[Middleware(Origins, any_origin=config.any_origin)],
+        exception_handlers={
+            HTTPException: handle_http_exception,
+            VisavisError: handle_error,
+            Exception: handle_error,
+        },
+        lifespan=lifespan,
+    )
+    app.state.config = config
+    app.state.metrics = Metrics()
+    app.state.pages = pages.load_pages()
+    app.state.sessions = None
+    app.state.engine_error = None
+    app.state.open_limit = RateLimit(config.requests_per_second, BURST)
+    app.state.change_limit = RateLimit(CHANGES_PER_SECOND, CHANGES_BURST)
+    return app
+
+
+async def _load(
+    app: Starlette,
+    source: EngineSource,
+    on_loaded: Callable[[Exception | None], None] | None,
+) -> None:
+    failure: Exception | None = None
+    try:
+        engine = await asyncio.to_thread(source) if callable(source) else source
+        sessions = Sessions(app.state.config, engine, app.state.metrics)
+        app.state.metrics.watch(sessions.reports, sessions.ended, lambda: sessions.capacity)
+        app.state.metrics.ready.set(1)
+        app.state.sessions = sessions
+    except Exception as error:
+        failure = app.state.engine_error = error
+        logger.error("the engine could not be loaded: %s", error)
+    if on_loaded is not None:
+        on_loaded(failure)
+
+
+async def _probe_loop(metrics: Metrics) -> None:
+    """Measure how late the loop wakes: whatever blocks it blocks every voice."""
+    while True:
+        due = time.monotonic() + LOOP_PROBE_SECONDS
+        await asyncio.sleep(LOOP_PROBE_SECONDS)
+        metrics.loop_delayed(max(0.0, time.monotonic() - due) * 1000)

@@ -1,0 +1,86 @@
+"""What may be wrong with a request, as exceptions that carry their HTTP status.
+
+::
+
+    VisavisError
+    └── RequestError
+        ├── OfferError         the SDP cannot be answered
+        ├── NotAllowed         no token, or a wrong one
+        ├── NoSuchSession      the session does not exist, or no longer
+        ├── TooLarge           the body is larger than any honest one
+        ├── TooMany            more requests than a person makes
+        └── Unavailable        not loaded yet, or full
+"""
+
+from __future__ import annotations
+
+from visavis.engines.errors import VisavisError
+
+__all__ = [
+    "NoSuchSession",
+    "NotAllowed",
+    "OfferError",
+    "RequestError",
+    "TooLarge",
+    "TooMany",
+    "Unavailable",
+]
+
+
+class RequestError(VisavisError):
+    """A request that is refused.
+
+    Args:
+        message: one sentence that says what to do.
+        status: the HTTP status; by default the class's own.
+        retry_after: seconds after which it is worth trying again, or None.
+    """
+
+    status = 400
+
+    def __init__(
+        self, message: str, *, status: int | None = None, retry_after: int | None = None
+    ) -> None:
+        super().__init__(message)
+        if status is not None:
+            self.status = status
+        self.retry_after = retry_after
+
+
+class OfferError(RequestError):
+    """The SDP offer or fragment cannot be read (400) or cannot be answered (422)."""
+
+    status = 422
+
+
+class NotAllowed(RequestError):
+    """The token is missing or wrong."""
+
+    status = 401
+
+
+class NoSuchSession(RequestError):
+    """There is no session of that id."""
+
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("There is no such session; it may have ended.")
+
+
+class TooLarge(RequestError):
+    """The body is larger than the server reads."""
+
+    status = 413
+
+
+class TooMany(RequestError):
+    """Requests come faster than a person makes them."""
+
+    status = 429
+
+
+class Unavailable(RequestError):
+    """The server cannot take a session now."""
+
+    status = 503

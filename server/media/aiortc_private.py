@@ -1,0 +1,201 @@
+"""Every private name of aiortc and aioice that we lean on, in one place.
+
+aiortc has no public way to replace its audio jitter buffer (85 ms of delay, 270 under loss), to
+send a header extension it does not know, or to say what a sender report means. Each function here
+changes one object, never a class or a module. ``tests/server/test_aiortc_private.py`` fails when a
+new version renames something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from aioice import Candidate
+from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, rtp
+from aiortc.rtcrtpparameters import (
+    RTCRtpCodecParameters,
+    RTCRtpHeaderExtensionParameters,
+    RTCRtpReceiveParameters,
+)
+from aiortc.rtcrtpreceiver import StreamStatistics
+
+__all__ = [
+    "add_header_extension",
+    "codecs_of",
+    "offer_loopback",
+    "on_key_frame_request",
+    "packets_lost",
+    "received_packets",
+    "report_on_time",
+    "round_trip_seconds",
+    "set_codecs",
+    "set_extension_map",
+    "tap_receiver",
+]
+
+LOOPBACK = "127.0.0.1"
+MAX_SSRCS = 8
+# The first reports come early: until one has come, the browser cannot align lips and voice.
+REPORT_SECONDS = (0.05, 0.1, 0.25, 0.5)
+REPORT_EVERY_SECONDS = 1.0
+
+
+class PacketHandler(Protocol):
+    """Takes one audio packet."""
+
+    def __call__(self, sequence: int, timestamp: int, payload: bytes) -> None: ...
+
+
+def _get(owner: object, name: str) -> Any:
+    """A name-mangled attribute of an aiortc object."""
+    return getattr(owner, f"_{type(owner).__name__}__{name}")
+
+
+def _set(owner: object, name: str, value: object) -> None:
+    mangled = f"_{type(owner).__name__}__{name}"
+    if not hasattr(owner, mangled):
+        raise AttributeError(f"this aiortc has no {mangled}")
+    setattr(owner, mangled, value)
+
+
+def codecs_of(transceiver: RTCRtpTransceiver) -> list[RTCRtpCodecParameters]:
+    """The codecs both sides know, in the offer's order; known after setRemoteDescription."""
+    codecs: list[RTCRtpCodecParameters] = transceiver._codecs
+    return codecs
+
+
+def set_codecs(transceiver: RTCRtpTransceiver, codecs: list[RTCRtpCodecParameters]) -> None:
+    """What the answer will say; setCodecPreferences comes too late for that."""
+    transceiver._codecs = codecs
+
+
+def add_header_extension(transceiver: RTCRtpTransceiver, identifier: int, uri: str) -> None:
+    """Accept an extension of the offer that aiortc does not know."""
+    transceiver._headerExtensions.append(RTCRtpHeaderExtensionParameters(id=identifier, uri=uri))
+
+
+def set_extension_map(sender: RTCRtpSender, extensions: rtp.HeaderExtensionsMap) -> None:
+    """Replace what serialises a sender's header extensions; before it starts."""
+    _set(sender, "rtp_header_extensions_map", extensions)
+
+
+def on_key_frame_request(sender: RTCRtpSender, callback: Callable[[], None]) -> None:
+    """Be told of PLI and FIR; aiortc's own handling works only where it encodes itself."""
+    assert hasattr(sender, "_send_keyframe")
+    sender._send_keyframe = callback  # type: ignore[method-assign]
+
+
+def tap_receiver(receiver: RTCRtpReceiver, payload_type: int, on_packet: PacketHandler) -> None:
+    """Hand every packet over as it comes, without jitter buffer, queue or decoder thread.
+
+    The statistics are kept, so that receiver reports go out as ever.
+    """
+
+    async def handle(packet: rtp.RtpPacket, arrival_time_ms: int) -> None:
+        if packet.payload_type != payload_type:
+            return
+        streams: dict[int, StreamStatistics] = _get(receiver, "remote_streams")
+        if packet.ssrc not in streams:
+            if len(streams) >= MAX_SSRCS:
+                return
+            streams[packet.ssrc] = StreamStatistics(48_000)
+        streams[packet.ssrc].add(packet)
+        on_packet(packet.sequence_number, packet.timestamp, packet.payload)
+
+    async def receive(parameters: RTCRtpReceiveParameters) -> None:
+        if _get(receiver, "started"):
+            return
+        receiver.transport._register_rtp_receiver(receiver, parameters)
+        _set(receiver, "rtcp_task", asyncio.ensure_future(receiver._run_rtcp()))
+        _set(receiver, "started", True)
+
+    assert hasattr(receiver, "_handle_rtp_packet")
+    receiver._handle_rtp_packet = handle  # type: ignore[method-assign]
+    receiver.receive = receive  # type: ignore[method-assign]
+
+
+def report_on_time(sender: RTCRtpSender, lateness: Callable[[], float]) -> None:
+    """Send reports that name the moment a packet *should* have left.
+
+    The browser aligns voice and picture by these reports. aiortc reports when the last packet did
+    leave, so a late one would move the lips; ``lateness`` says by how many seconds it was late.
+    """
+
+    async def report() -> None:
+        ntp = _get(sender, "ntp_timestamp") - round(lateness() * (1 << 32))
+        packets: list[rtp.AnyRtcpPacket] = [
+            rtp.RtcpSrPacket(
+                ssrc=sender._ssrc,
+                sender_info=rtp.RtcpSenderInfo(
+                    ntp_timestamp=ntp,
+                    rtp_timestamp=_get(sender, "rtp_timestamp"),
+                    packet_count=_get(sender, "packet_count") & 0xFFFFFFFF,
+                    octet_count=_get(sender, "octet_count") & 0xFFFFFFFF,
+                ),
+            ),
+            rtp.RtcpSdesPacket(
+                chunks=[
+                    rtp.RtcpSourceInfo(
+                        ssrc=sender._ssrc, items=[(1, _get(sender, "cname").encode())]
+                    )
+                ]
+            ),
+        ]
+        # The receiver quotes these back, which gives the round trip.
+        _set(sender, "lsr", (ntp >> 16) & 0xFFFFFFFF)
+        _set(sender, "lsr_time", time.time())
+        await sender._send_rtcp(packets)
+
+    async def run() -> None:
+        _get(sender, "rtcp_started").set()
+        try:
+            for delay in itertools.chain(REPORT_SECONDS, itertools.repeat(REPORT_EVERY_SECONDS)):
+                await asyncio.sleep(delay)
+                if _get(sender, "packet_count"):
+                    await report()
+        except asyncio.CancelledError:
+            pass
+        await sender._send_rtcp([rtp.RtcpByePacket(sources=[sender._ssrc])])
+        _get(sender, "rtcp_exited").set()
+
+    assert hasattr(sender, "_run_rtcp")
+    sender._run_rtcp = run  # type: ignore[method-assign]
+
+
+def round_trip_seconds(sender: RTCRtpSender) -> float | None:
+    """The smoothed round trip, once the peer has answered a report."""
+    value: float | None = _get(sender, "rtt")
+    return value
+
+
+def packets_lost(receiver: RTCRtpReceiver) -> int:
+    """Packets of the peer that never came, by its sequence numbers."""
+    streams: dict[int, StreamStatistics] = _get(receiver, "remote_streams")
+    return sum(max(0, stream.packets_lost) for stream in streams.values())
+
+
+def received_packets(connection: RTCPeerConnection) -> int:
+    """How many RTP and RTCP packets have come from the peer, whatever they say."""
+    transports = {t.receiver.transport for t in connection.getTransceivers()}
+    return sum(_get(transport, "rx_packets") for transport in transports)
+
+
+def offer_loopback(connection: RTCPeerConnection) -> None:
+    """Offer 127.0.0.1 too, which aioice leaves out: without it an offline machine has no path."""
+    transports = {t.receiver.transport.transport for t in connection.getTransceivers()}
+    for transport in transports:
+        ice = transport.iceGatherer._connection
+        original = ice.get_component_candidates
+
+        async def gather(
+            component: int, addresses: list[str], original: Callable[..., Any] = original
+        ) -> list[Candidate]:
+            wanted = [*addresses, LOOPBACK]
+            candidates: list[Candidate] = await original(component=component, addresses=wanted)
+            return candidates
+
+        ice.get_component_candidates = gather  # type: ignore[method-assign, assignment]

@@ -1,0 +1,124 @@
+"""The picture's way out: which frame is encoded, when it leaves, and which is left out.
+
+A frame leaves together with the first packet of its voice. One that is not ready then may still
+leave while that voice is being sent; after that it is skipped, which is a gap in the pts and
+nothing more. The decision is made before encoding: a frame that was encoded is always sent, or
+the ones that follow could not be decoded. Pure: every call is given the time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.engines.client import Frame
+from visavis.server.media.encoder import Encoded
+
+__all__ = ["TICK_SECONDS", "FaceLine", "Job"]
+
+TICK_SECONDS = 0.040
+KEY_FRAME_SECONDS = 0.4
+READY_LIMIT = 8
+
+
+class Job:
+    """A frame to encode now, and whether as a key frame."""
+
+    __slots__ = ("i420", "index", "key")
+
+    def __init__(self, index: int, i420: NDArray[np.uint8], key: bool) -> None:
+        self.index = index
+        self.i420 = i420
+        self.key = key
+
+
+class FaceLine:
+    """Holds at most one frame that waits for the encoder (drop-oldest) and those that are ready."""
+
+    def __init__(self) -> None:
+        self._waiting: Frame | None = None
+        self._encoding: int | None = None
+        self._ready: deque[Encoded] = deque()
+        self._generation = 0
+        self._last = -1  # the last frame given to the encoder
+        self._key_wanted = False
+        self._key_time = -1e9
+        self.sent = 0
+        self.distinct = 0
+        self.skipped_late = 0
+        self.skipped_busy = 0
+        self.discarded = 0
+
+    @property
+    def skipped(self) -> int:
+        """Frames that were drawn and never sent."""
+        return self.skipped_late + self.skipped_busy + self.discarded
+
+    def clear(self, generation: int) -> None:
+        """Frames of an older generation are worth nothing from now on."""
+        self._generation = generation
+        if self._waiting is not None and self._waiting.generation < generation:
+            self._waiting = None
+            self.discarded += 1
+
+    def restart(self) -> None:
+        """Forget what waits; the next frame stands alone. After a pause of the session."""
+        self._waiting = None
+        self._ready.clear()
+        self._key_wanted = True
+
+    def want_key_frame(self) -> None:
+        """The peer lost the picture; the next frame is made to stand alone."""
+        self._key_wanted = True
+
+    def offer(self, frame: Frame, *, due: float, now: float) -> None:
+        """Take a frame from the engine; its voice leaves at ``due``."""
+        if frame.generation < self._generation or frame.index <= self._last:
+            self.discarded += 1
+        elif now > due + TICK_SECONDS:
+            self.skipped_late += 1
+        else:
+            if self._waiting is not None:
+                self.skipped_busy += 1
+            self._waiting = frame
+
+    def next_job(self, *, due_of_first: float, now: float) -> Job | None:
+        """What the encoder should do now; None when it is busy or there is nothing to do.
+
+        Args:
+            due_of_first: when frame 0's voice left.
+            now: the time, in the same clock.
+        """
+        frame = self._waiting
+        if self._encoding is not None or frame is None or len(self._ready) >= READY_LIMIT:
+            return None
+        self._waiting = None
+        if now > due_of_first + (frame.index + 1) * TICK_SECONDS:
+            self.skipped_late += 1
+            return None
+        key = self._key_wanted and now - self._key_time >= KEY_FRAME_SECONDS
+        if key:
+            self._key_wanted = False
+            self._key_time = now
+        self._encoding = self._last = frame.index
+        return Job(frame.index, frame.i420, key)
+
+    def encoded(self, result: Encoded | None) -> None:
+        """The encoder is done with the last job; None when it failed."""
+        self._encoding = None
+        if result is None:
+            self._key_wanted = True
+        elif result.data:
+            self._ready.append(result)
+
+    def send(self, *, due_of_first: float, now: float) -> list[Encoded]:
+        """The frames whose voice leaves now or has left."""
+        out = []
+        while self._ready and due_of_first + self._ready[0].index * TICK_SECONDS <= now + 1e-4:
+            encoded = self._ready.popleft()
+            self.sent += 1
+            self.distinct += encoded.distinct
+            out.append(encoded)
+        return out

@@ -1,0 +1,360 @@
+"""One live session: the pump that moves sound to the engine and voice and face to the peer.
+
+The pump is one task. It wakes for each step of the voice, takes what is due from the microphone,
+pushes it to the engine, and hands voice and frames to the two tracks. Frames come from the
+engine's thread, hop to the loop, and are compressed in a sized pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+from visavis.engines.client import EngineClient, EngineSession, Frame, PersonInfo
+from visavis.server.media.budget import BudgetControl
+from visavis.server.media.encoder import Encoded, VideoEncoder, open_encoder
+from visavis.server.media.face import TICK_SECONDS, FaceLine, Job
+from visavis.server.media.opus import OpusDecoder, OpusEncoder
+from visavis.server.media.peer import Peer, PeerEvents
+from visavis.server.media.receive import MicrophoneStream
+from visavis.server.media.sdp import Fragment, parse_offer
+from visavis.server.media.stats import MediaObserver, RunningMean, SessionReport
+from visavis.server.media.voice import VoiceLine
+
+__all__ = ["LiveSession", "MediaOptions"]
+
+logger = logging.getLogger(__name__)
+
+STALL_SECONDS = 0.030
+DRAIN_SECONDS = 0.010
+VIDEO_TICKS_PER_SECOND = 25
+VIDEO_PTS_PER_TICK = 3600
+VOICE_PTS_PER_TICK = 1920
+
+
+@dataclass(frozen=True, slots=True)
+class MediaOptions:
+    """What all sessions have in common."""
+
+    budget_ms: float = 20.0
+    ice_servers: Sequence[IceServer] = ()
+
+
+class LiveSession:
+    """From an offer to the end of a connection.
+
+    Args:
+        engine: where frames come from.
+        person: who speaks.
+        encoders: the pool that compresses frames.
+        options: what all sessions have in common.
+        observer: who keeps the histograms.
+        on_end: called once, on the loop, when the connection has failed or was closed by the peer.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        engine: EngineClient,
+        person: PersonInfo,
+        *,
+        encoders: Executor,
+        options: MediaOptions,
+        observer: MediaObserver,
+        on_end: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.person = person
+        self._engine_client = engine
+        self._encoders = encoders
+        self._options = options
+        self._observer = observer
+        self._on_end = on_end
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._created = clock()
+        self._engine: EngineSession | None = None
+        self._peer: Peer | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self._microphone = MicrophoneStream(OpusDecoder())
+        self._opus = OpusEncoder()
+        self._encoder: VideoEncoder | None = None
+        self._encode_future: asyncio.Future[Encoded] | None = None
+        self._encode_ms = RunningMean()
+        self._face = FaceLine()
+        self._voice: VoiceLine | None = None
+        self._budget = BudgetControl(options.budget_ms / 1000)
+        self._first_due = 0.0  # when the voice of frame 0 of the whole session left
+        self._media_origin: float | None = None
+        self._base_tick = 0  # the session's number of the engine session's frame 0
+        self._frames_missing = 0
+        self._last_tick = -1
+        self._suspended = False
+        self._closed = False
+
+    # -- the connection ---------------------------------------------------------------------
+
+    async def start(self, offer_text: str, *, loopback: bool, prefer_h264: bool) -> str:
+        """Take a place in the engine and answer the offer.
+
+        Raises:
+            OfferError: the offer cannot be answered.
+            EngineFull: there is no place; nothing was opened.
+        """
+        offer = parse_offer(offer_text)
+        self._open_engine()
+        self._peer = Peer(
+            ice_servers=self._options.ice_servers,
+            loopback=loopback,
+            prefer_h264=prefer_h264,
+            events=PeerEvents(
+                packet=self._microphone_packet,
+                key_frame=self._face.want_key_frame,
+                state=self._peer_state,
+            ),
+        )
+        return await self._peer.answer(offer)
+
+    async def trickle(self, fragment: Fragment) -> None:
+        """Add the peer's further candidates."""
+        if self._peer is not None:
+            await self._peer.trickle(fragment)
+
+    @property
+    def state(self) -> str:
+        """``connecting``, ``live``, ``suspended`` or ``closed``."""
+        if self._closed:
+            return "closed"
+        if self._suspended:
+            return "suspended"
+        return "connecting" if self._pump is None else "live"
+
+    @property
+    def received_packets(self) -> int:
+        """Grows as long as the peer is there."""
+        return 0 if self._peer is None else self._peer.received_packets
+
+    def clear(self) -> None:
+        """Barge-in: what waits to be said and shown is dropped; media time goes on."""
+        if self._engine is not None:
+            self._face.clear(self._engine.clear())
+        if self._voice is not None:
+            self._voice.clear()
+
+    async def suspend(self) -> None:
+        """Give the engine's place back while the peer is silent."""
+        if self._suspended or self._closed:
+            return
+        self._suspended = True
+        await self._stop_pump()
+        self._close_engine()
+
+    def resume(self) -> None:
+        """The peer is back: take a place again and go on.
+
+        Raises:
+            EngineFull: the place is taken by now.
+        """
+        if not self._suspended or self._closed:
+            return
+        self._open_engine()
+        self._suspended = False
+        self._face.restart()
+        self._last_tick = -1
+        self._start_pump()
+
+    async def aclose(self) -> None:
+        """End everything and wait for it; may be called again."""
+        self._closed = True
+        await self._stop_pump()
+        self._close_engine()
+        if self._peer is not None:
+            await self._peer.aclose()
+        if self._encode_future is not None:
+            with contextlib.suppress(Exception):
+                await self._encode_future
+
+    def _peer_state(self, state: str) -> None:
+        if self._closed:
+            return
+        if state == "connected" and self._pump is None and not self._suspended:
+            self._start_pump()
+        elif state in ("failed", "closed"):
+            self._on_end()
+
+    # -- the engine -------------------------------------------------------------------------
+
+    def _open_engine(self) -> None:
+        sessions: list[EngineSession] = []
+
+        def on_frame(frame: Frame) -> None:
+            # The loop may be gone when the engine finishes its last frame.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._frame, sessions, frame)
+
+        self._engine = self._engine_client.open(self.person.name, on_frame)
+        sessions.append(self._engine)
+
+    def _close_engine(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _frame(self, sessions: list[EngineSession], frame: Frame) -> None:
+        voice = self._voice
+        if voice is None or not sessions or sessions[0] is not self._engine:
+            return
+        now = self._clock()
+        due = voice.due(2 * frame.index)
+        tick = frame.index + self._base_tick
+        self._face.offer(replace(frame, index=tick), due=due, now=now)
+        self._encode_next(now)
+
+    # -- the pump ---------------------------------------------------------------------------
+
+    def _start_pump(self) -> None:
+        now = self._clock()
+        if self._media_origin is None:
+            self._media_origin = now
+        # Media time goes on through a suspension, in whole ticks.
+        self._base_tick = -int(-(now - self._media_origin) // TICK_SECONDS)
+        self._voice = VoiceLine(
+            self._microphone,
+            origin=now,
+            lookahead_ms=self.person.lookahead_ms,
+            budget_ms=self._budget.seconds * 1000,
+        )
+        self._pump = asyncio.create_task(self._run(self._voice))
+        self._pump.add_done_callback(self._pump_ended)
+
+    async def _stop_pump(self) -> None:
+        pump, self._pump = self._pump, None
+        if pump is not None:
+            pump.cancel()
+            await asyncio.wait([pump])
+        self._voice = None
+
+    def _pump_ended(self, pump: asyncio.Task[None]) -> None:
+        if not pump.cancelled() and pump.exception() is not None:
+            logger.error("a session's pump failed", exc_info=pump.exception())
+            self._on_end()
+
+    async def _run(self, voice: VoiceLine) -> None:
+        while True:
+            wait = voice.next_due - self._clock()
+            if wait < -STALL_SECONDS:
+                # The loop stood still. What came meanwhile is still in the sockets: read it first,
+                # or it would be taken for lost.
+                await asyncio.sleep(DRAIN_SECONDS)
+            else:
+                await asyncio.sleep(max(0.0, wait))
+            self._step(voice, self._clock())
+
+    def _step(self, voice: VoiceLine, now: float) -> None:
+        engine, peer = self._engine, self._peer
+        if engine is None or peer is None:
+            return
+        pcm = voice.pull(now)
+        if len(pcm):
+            engine.push(pcm)
+        base = self._base_tick * VOICE_PTS_PER_TICK
+        for step in voice.send(now):
+            lateness = now - voice.due(step.index)
+            peer.voice.put(self._opus.encode(step.pcm), base + step.pts, lateness=lateness)
+        self._send_frames(now)
+        change = self._budget.plan(now)
+        if change:
+            voice.delay_more(change)
+
+    def _microphone_packet(self, sequence: int, timestamp: int, payload: bytes) -> None:
+        now = self._clock()
+        next_pull = now if self._voice is None else self._voice.next_pull
+        self._microphone.add(sequence, timestamp, payload, now=now, next_pull=next_pull)
+
+    # -- the picture ------------------------------------------------------------------------
+
+    def _due_of_first(self, voice: VoiceLine) -> float:
+        return voice.due(0) - self._base_tick * TICK_SECONDS
+
+    def _encode_next(self, now: float) -> None:
+        if self._voice is None:
+            return
+        job = self._face.next_job(due_of_first=self._due_of_first(self._voice), now=now)
+        if job is not None:
+            future = self._loop.run_in_executor(self._encoders, self._encode, job)
+            self._encode_future = future
+            future.add_done_callback(self._encoded)
+
+    def _encode(self, job: Job) -> Encoded:
+        """In the pool; a session has one job there at a time."""
+        if self._encoder is None:
+            assert self._peer is not None
+            self._encoder = open_encoder(
+                self._peer.video_mime_type, self.person.width, self.person.height
+            )
+        return self._encoder.encode(job.index, job.i420, key=job.key)
+
+    def _encoded(self, future: asyncio.Future[Encoded]) -> None:
+        if future.cancelled() or future.exception() is not None:
+            self._face.encoded(None)
+            if not future.cancelled():
+                logger.error("a frame could not be encoded", exc_info=future.exception())
+            return
+        result = future.result()
+        self._face.encoded(result)
+        self._encode_ms.add(result.cpu_ms)
+        self._observer.frame_encoded(result.cpu_ms)
+        if self._voice is None or self._closed:
+            return
+        now = self._clock()
+        late = now - self._due_of_first(self._voice) - result.index * TICK_SECONDS
+        self._budget.ready(now, late)
+        self._observer.frame_ready(late * 1000)
+        self._send_frames(now)
+        self._encode_next(now)
+
+    def _send_frames(self, now: float) -> None:
+        voice, peer = self._voice, self._peer
+        if voice is None or peer is None:
+            return
+        first = self._due_of_first(voice)
+        for encoded in self._face.send(due_of_first=first, now=now):
+            if self._last_tick >= 0:
+                self._frames_missing += encoded.index - self._last_tick - 1
+            self._last_tick = encoded.index
+            lateness = now - first - encoded.index * TICK_SECONDS
+            pts = encoded.index * VIDEO_PTS_PER_TICK
+            if not peer.face.put(encoded.data, pts, lateness=lateness):
+                self._face.want_key_frame()
+
+    # -- what it says about itself ----------------------------------------------------------
+
+    def report(self) -> SessionReport:
+        """The session's numbers now."""
+        peer = self._peer
+        depth = self._microphone.depth_seconds * 1000
+        budget = self._budget.seconds * 1000
+        engine = None if self._engine is None else self._engine.stats()
+        trip = None if peer is None else peer.round_trip_ms
+        return SessionReport(
+            state=self.state,
+            uptime_s=round(self._clock() - self._created, 3),
+            frames_sent=self._face.sent,
+            frames_skipped=self._frames_missing,
+            frames_distinct=self._face.distinct,
+            receive_depth_ms=round(depth, 2),
+            lookahead_ms=self.person.lookahead_ms,
+            budget_ms=round(budget, 2),
+            render_ms=0.0 if engine is None else round(engine.engine_ms_p50, 2),
+            encode_ms=round(self._encode_ms.value, 2),
+            server_delay_ms=round(depth + self.person.lookahead_ms - 20 + budget, 2),
+            concealed_ms=round(self._microphone.concealed_samples / 48, 1),
+            skipped_audio_ms=round(self._microphone.skipped_samples / 48, 1),
+            packets_lost=0 if peer is None else peer.microphone_packets_lost,
+            round_trip_ms=None if trip is None else round(trip, 2),
+        )

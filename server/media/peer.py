@@ -1,0 +1,199 @@
+"""One peer connection: a microphone in, a voice and a face out, on one transport."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aiortc import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+)
+from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
+
+from visavis.server.config import IceServer
+from visavis.server.errors import OfferError
+from visavis.server.media import aiortc_private as private
+from visavis.server.media.playout import PLAYOUT_DELAY_URI, PlayoutDelayMap
+from visavis.server.media.sdp import (
+    Fragment,
+    Offer,
+    choose_video,
+    with_short_packets,
+)
+from visavis.server.media.tracks import PacketTrack
+
+__all__ = ["Peer", "PeerEvents"]
+
+logger = logging.getLogger(__name__)
+
+VOICE_CLOCK_RATE = 48_000
+VIDEO_CLOCK_RATE = 90_000
+MICROPHONE_PARAMETERS: dict[str, int | str | None] = {
+    "minptime": 10,
+    "useinbandfec": 1,
+    "stereo": 0,
+    "maxaveragebitrate": 40_000,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PeerEvents:
+    """Whom to tell; all of them are called on the event loop."""
+
+    packet: private.PacketHandler
+    key_frame: Callable[[], None]
+    state: Callable[[str], None]
+
+
+class Peer:
+    """A thin shell around :class:`RTCPeerConnection`; use :meth:`answer` once, then the tracks.
+
+    Args:
+        ice_servers: where to look for a way through a NAT.
+        loopback: whether to offer 127.0.0.1, for a browser on this machine.
+        prefer_h264: choose H.264 where the offer has both codecs.
+        events: whom to tell.
+    """
+
+    def __init__(
+        self,
+        *,
+        ice_servers: Sequence[IceServer],
+        loopback: bool,
+        prefer_h264: bool,
+        events: PeerEvents,
+    ) -> None:
+        self.voice = PacketTrack("audio", VOICE_CLOCK_RATE)
+        self.face = PacketTrack("video", VIDEO_CLOCK_RATE, limit=4)
+        self.video_mime_type = ""
+        self._loopback = loopback
+        self._prefer_h264 = prefer_h264
+        self._events = events
+        self._username = ""
+        self._candidates = 0
+        servers = [
+            RTCIceServer(urls=s.url, username=s.username, credential=s.credential)
+            for s in ice_servers
+        ]
+        # An empty list, not None: None would ask a public STUN server for every session.
+        self._connection = RTCPeerConnection(
+            RTCConfiguration(iceServers=servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+        )
+        self._connection.on("connectionstatechange", self._state_changed)
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> str:
+        """``new``, ``connecting``, ``connected``, ``failed`` or ``closed``."""
+        return str(self._connection.connectionState)
+
+    @property
+    def received_packets(self) -> int:
+        """Packets of any kind that came from the peer: it grows as long as there is one."""
+        return private.received_packets(self._connection)
+
+    @property
+    def microphone_packets_lost(self) -> int:
+        """Packets of the microphone that never came."""
+        return sum(
+            private.packets_lost(t.receiver)
+            for t in self._connection.getTransceivers()
+            if t.kind == "audio"
+        )
+
+    @property
+    def round_trip_ms(self) -> float | None:
+        """The round trip, once the peer has answered a sender report."""
+        for transceiver in self._connection.getTransceivers():
+            seconds = private.round_trip_seconds(transceiver.sender)
+            if seconds is not None:
+                return seconds * 1000
+        return None
+
+    async def answer(self, offer: Offer) -> str:
+        """Answer an offer, with all our candidates in it.
+
+        Raises:
+            OfferError: there is no answer to that offer; the peer must be closed.
+        """
+        connection = self._connection
+        try:
+            await connection.setRemoteDescription(RTCSessionDescription(offer.text, "offer"))
+            self._username = offer.username
+            for transceiver in connection.getTransceivers():
+                if transceiver.kind == "audio":
+                    self._prepare_voice(transceiver, offer)
+                else:
+                    self._prepare_face(transceiver, offer)
+            if self._loopback:
+                private.offer_loopback(connection)
+            await connection.setLocalDescription()
+        except (ValueError, InvalidAccessError, InvalidStateError, OperationError) as error:
+            raise OfferError(f"The offer cannot be answered: {error}.") from error
+        return with_short_packets(connection.localDescription.sdp)
+
+    def _prepare_voice(self, transceiver: RTCRtpTransceiver, offer: Offer) -> None:
+        opus = next(c for c in private.codecs_of(transceiver) if c.mimeType == "audio/opus")
+        assert opus.payloadType is not None
+        opus.parameters = dict(MICROPHONE_PARAMETERS)
+        private.set_codecs(transceiver, [opus])
+        transceiver.direction = "sendrecv"
+        transceiver.sender.replaceTrack(self.voice)
+        private.report_on_time(transceiver.sender, lambda: self.voice.lateness)
+        if offer.sends_audio:
+            private.tap_receiver(transceiver.receiver, opus.payloadType, self._events.packet)
+
+    def _prepare_face(self, transceiver: RTCRtpTransceiver, offer: Offer) -> None:
+        codecs = choose_video(private.codecs_of(transceiver), prefer_h264=self._prefer_h264)
+        private.set_codecs(transceiver, codecs)
+        self.video_mime_type = codecs[0].mimeType
+        transceiver.direction = "sendonly"
+        transceiver.sender.replaceTrack(self.face)
+        private.on_key_frame_request(transceiver.sender, self._events.key_frame)
+        private.report_on_time(transceiver.sender, lambda: self.face.lateness)
+        private.set_extension_map(transceiver.sender, PlayoutDelayMap())
+        identifier = offer.video_extensions.get(PLAYOUT_DELAY_URI)
+        if identifier is not None:
+            private.add_header_extension(transceiver, identifier, PLAYOUT_DELAY_URI)
+
+    async def trickle(self, fragment: Fragment) -> None:
+        """Add the peer's further candidates.
+
+        Raises:
+            OfferError: the fragment asks for an ICE restart, or brings too many candidates.
+        """
+        if fragment.username is not None and fragment.username != self._username:
+            raise OfferError("ICE restarts are not supported; open a new session.")
+        self._candidates += len(fragment.candidates)
+        if self._candidates > 64:
+            raise OfferError("The session has more candidates than any honest peer.")
+        first = self._connection.getTransceivers()[0]
+        for candidate in fragment.candidates:
+            candidate.sdpMid = first.mid
+            candidate.sdpMLineIndex = None
+            with contextlib.suppress(ValueError):
+                await self._connection.addIceCandidate(candidate)
+        if fragment.complete:
+            await self._connection.addIceCandidate(None)
+
+    def _state_changed(self) -> None:
+        self._events.state(self.state)
+
+    async def aclose(self) -> None:
+        """End the connection and wait until nothing of it is left; may be called again."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        self.voice.stop()
+        self.face.stop()
+        await self._connection.close()

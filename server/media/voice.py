@@ -1,0 +1,122 @@
+"""The voice's way through the server: microphone in, 16 kHz to the engine, and out again delayed.
+
+Two rows of steps on one clock. *Pulls* take 20 ms of the microphone each, for the engine and for
+the delay line. *Sends* run the same steps later, by what the picture needs: its look-ahead and a
+budget for drawing and encoding it. Step ``j`` is the voice of [20 j, 20 j + 20) ms on the session's
+media timeline, so frame ``k``'s voice begins with step ``2 k``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.server.media.clock import STEP_SECONDS, Pacer
+from visavis.server.media.receive import CHUNK, MicrophoneStream
+from visavis.server.media.resample import DELAY_SAMPLES, Decimator
+
+__all__ = ["LATEST", "VoiceLine", "VoiceStep"]
+
+LATEST = 0.060
+"""A step that could only be sent later than this many seconds after its time is left out."""
+FADE_SAMPLES = 240
+MAX_STEPS_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceStep:
+    """20 ms of voice that leave now; ``pts`` in samples at 48 kHz."""
+
+    index: int
+    pcm: NDArray[np.float32]
+
+    @property
+    def pts(self) -> int:
+        """The media time in samples at 48 kHz."""
+        return self.index * CHUNK
+
+
+class VoiceLine:
+    """Pure: every call is given the time.
+
+    Args:
+        microphone: where the sound comes from.
+        origin: when media time 0 begins, in seconds of the caller's clock.
+        lookahead_ms: how much sound after its pts a frame needs.
+        budget_ms: how long drawing and encoding a frame may take.
+    """
+
+    def __init__(
+        self, microphone: MicrophoneStream, *, origin: float, lookahead_ms: int, budget_ms: float
+    ) -> None:
+        self._microphone = microphone
+        self._decimator = Decimator()
+        # Sound of step j is complete, and pulled, at the end of it.
+        self._pulls = Pacer(origin + STEP_SECONDS)
+        self._sends = Pacer(origin + (lookahead_ms + budget_ms) / 1000)
+        self._line: dict[int, NDArray[np.float32]] = {}
+        self._carry = np.zeros(DELAY_SAMPLES, np.float32)
+        self.skipped_steps = 0
+        """Steps of voice that were left out because the server itself was stalled."""
+
+    @property
+    def next_pull(self) -> float:
+        """When the next 20 ms are taken from the microphone."""
+        return self._pulls.next_due
+
+    @property
+    def next_due(self) -> float:
+        """When :meth:`pull` or :meth:`send` has something to do next."""
+        return min(self._pulls.next_due, self._sends.next_due)
+
+    def due(self, step: float) -> float:
+        """When step ``step`` of the voice leaves."""
+        return self._sends.due(step)
+
+    def media_seconds(self, now: float) -> float:
+        """The media time that leaves at ``now``, in seconds."""
+        return now - self._sends.due(0)
+
+    def delay_more(self, seconds: float) -> None:
+        """Let all further voice leave later (or earlier) by so much; media time is not touched."""
+        self._sends.shift(seconds)
+
+    def pull(self, now: float) -> NDArray[np.float32]:
+        """Take what is due from the microphone; returns it as ``f32[320 * n]`` at 16 kHz.
+
+        After a stall every missed step is still taken, so that the engine's timeline and ours stay
+        the same; only the sending of it is left out.
+        """
+        parts = []
+        for step in self._pulls.poll(now):
+            pcm = self._microphone.pull(now)
+            parts.append(self._decimator.process(pcm))
+            # The decimator shows sound DELAY_SAMPLES late; the voice waits as long, for the lips.
+            line = np.concatenate([self._carry, pcm])
+            self._line[step] = line[:CHUNK]
+            self._carry = line[CHUNK:]
+        while len(self._line) > MAX_STEPS_AT_ONCE:
+            del self._line[next(iter(self._line))]
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+    def send(self, now: float) -> list[VoiceStep]:
+        """The voice that leaves now, usually one step; what is too late is left out and counted."""
+        steps = []
+        for index in self._sends.poll(now):
+            pcm = self._line.pop(index, None)
+            if pcm is None or now - self._sends.due(index) > LATEST:
+                self.skipped_steps += 1
+            else:
+                steps.append(VoiceStep(index, pcm))
+        return steps
+
+    def clear(self) -> None:
+        """Silence what waits in the delay line (barge-in); media time goes on."""
+        fade = np.linspace(1.0, 0.0, FADE_SAMPLES, dtype=np.float32)
+        for position, index in enumerate(sorted(self._line)):
+            silent = np.zeros(CHUNK, np.float32)
+            if position == 0:
+                silent[:FADE_SAMPLES] = self._line[index][:FADE_SAMPLES] * fade
+            self._line[index] = silent

@@ -1,0 +1,65 @@
+"""Errors as ``application/problem+json`` (RFC 9457): the one place that maps them to HTTP."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from visavis.engines.errors import EngineFull, UnknownPerson, VisavisError
+from visavis.server.errors import RequestError
+
+__all__ = ["FULL_RETRY_SECONDS", "handle_error", "handle_http_exception", "problem"]
+
+logger = logging.getLogger(__name__)
+
+FULL_RETRY_SECONDS = 5
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    retry_after: int | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """One problem; ``detail`` is a sentence that says what to do."""
+    extra = dict(headers or {})
+    if retry_after is not None:
+        extra["Retry-After"] = str(retry_after)
+    if status == HTTPStatus.UNAUTHORIZED:
+        extra["WWW-Authenticate"] = 'Bearer realm="visavis"'
+    body = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return JSONResponse(
+        body,
+        status_code=status,
+        headers={"Cache-Control": "no-store", **extra},
+        media_type="application/problem+json",
+    )
+
+
+async def handle_error(request: Request, error: Exception) -> Response:
+    """The answer to an exception of ours that a route let through."""
+    match error:
+        case RequestError():
+            return problem(error.status, str(error), retry_after=error.retry_after)
+        case UnknownPerson():
+            return problem(404, str(error))
+        case EngineFull():
+            return problem(503, str(error), retry_after=FULL_RETRY_SECONDS)
+        case VisavisError():
+            logger.error("%s %s failed: %s", request.method, request.url.path, error)
+            return problem(500, str(error))
+        case _:
+            logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+            return problem(500, "The server made a mistake; its log says more.")
+
+
+async def handle_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals (no such route, wrong method) in the same form."""
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    return problem(error.status_code, f"{error.detail}.", headers=headers)

@@ -1,0 +1,159 @@
+"""``/sessions``: open, trickle, watch, interrupt and end a session with WHIP's HTTP semantics.
+
+RFC 9725, with one difference: the offer's audio is ``sendrecv`` and its video ``recvonly``.
+There is no ICE restart, so no entity tag is issued and ``If-Match`` is not looked at.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import time
+from collections.abc import Iterable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from visavis.engines.errors import VisavisError
+from visavis.server.auth import require_token
+from visavis.server.config import IceServer, parse_ice_server
+from visavis.server.errors import OfferError, RequestError, Unavailable
+from visavis.server.limits import MAX_FRAGMENT_BYTES, MAX_OFFER_BYTES, RateLimit, read_body
+from visavis.server.media.sdp import parse_fragment
+from visavis.server.problems import handle_error
+from visavis.server.sessions import Sessions
+
+__all__ = ["link_headers", "routes", "sessions_of"]
+
+LOADING_RETRY_SECONDS = 2
+
+
+def sessions_of(request: Request) -> Sessions:
+    """The registry, once the engine is loaded.
+
+    Raises:
+        Unavailable: it is not.
+    """
+    sessions: Sessions | None = request.app.state.sessions
+    if sessions is None:
+        raise Unavailable("The persons are being loaded.", retry_after=LOADING_RETRY_SECONDS)
+    return sessions
+
+
+def link_headers(servers: Iterable[IceServer]) -> list[str]:
+    """ICE servers as RFC 9725 section 4.6 sends them."""
+    links = []
+    for server in servers:
+        link = f'<{server.url}>; rel="ice-server"'
+        if server.username is not None:
+            link += (
+                f'; username="{_quoted(server.username)}"'
+                f'; credential="{_quoted(server.credential or "")}"'
+                '; credential-type="password"'
+            )
+        links.append(link)
+    return links
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+async def _open(request: Request) -> Response:
+    app = request.app.state
+    started = time.monotonic()
+    try:
+        require_token(request)
+        _limit(request, app.open_limit)
+        _require_type(request, "application/sdp")
+        offer = await read_body(request, MAX_OFFER_BYTES)
+        sessions = sessions_of(request)
+        codec = request.query_params.get("codec", "vp8").lower()
+        if codec not in ("vp8", "h264"):
+            raise OfferError("The codec must be vp8 or h264.", status=400)
+        identifier, answer = await sessions.open(
+            sessions.person(request.query_params.get("person")),
+            offer,
+            loopback=_is_loopback(request),
+            prefer_h264=codec == "h264",
+        )
+    except VisavisError as error:
+        response = await handle_error(request, error)
+        app.metrics.sessions_refused.labels(str(response.status_code)).inc()
+        return response
+    app.metrics.answered((time.monotonic() - started) * 1000)
+    response = Response(answer, status_code=201, media_type="application/sdp")
+    root = request.scope.get("root_path", "")
+    response.headers["Location"] = f"{root}/sessions/{identifier}"
+    response.headers["Cache-Control"] = "no-store"
+    for link in link_headers(parse_ice_server(s) for s in app.config.ice_servers):
+        response.headers.append("Link", link)
+    return response
+
+
+async def _trickle(request: Request) -> Response:
+    require_token(request)
+    _limit(request, request.app.state.change_limit)
+    session = sessions_of(request).get(request.path_params["id"])
+    _require_type(request, "application/trickle-ice-sdpfrag")
+    await session.trickle(parse_fragment(await read_body(request, MAX_FRAGMENT_BYTES)))
+    return Response(status_code=204)
+
+
+async def _end(request: Request) -> Response:
+    require_token(request)
+    _limit(request, request.app.state.change_limit)
+    await sessions_of(request).close(request.path_params["id"])
+    return Response(status_code=200)
+
+
+async def _nothing(request: Request) -> Response:
+    """GET: reserved by RFC 9725; says only whether there is such a thing."""
+    require_token(request)
+    if "id" in request.path_params:
+        sessions_of(request).get(request.path_params["id"])
+    return Response(status_code=204)
+
+
+async def _stats(request: Request) -> Response:
+    require_token(request)
+    report = sessions_of(request).get(request.path_params["id"]).report()
+    return JSONResponse(dataclasses.asdict(report), headers={"Cache-Control": "no-store"})
+
+
+async def _clear(request: Request) -> Response:
+    require_token(request)
+    _limit(request, request.app.state.change_limit)
+    sessions_of(request).get(request.path_params["id"]).clear()
+    return Response(status_code=204)
+
+
+def _limit(request: Request, limit: RateLimit) -> None:
+    limit.check(request.client.host if request.client else "", time.monotonic())
+
+
+def _require_type(request: Request, wanted: str) -> None:
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given != wanted:
+        raise RequestError(f"The content type must be {wanted}.", status=415)
+
+
+def _is_loopback(request: Request) -> bool:
+    try:
+        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
+
+
+def routes() -> list[Route]:
+    """The routes of this module; OPTIONS is answered in :mod:`visavis.server.origins`."""
+    return [
+        Route("/sessions", _open, methods=["POST"]),
+        Route("/sessions", _nothing, methods=["GET"]),
+        Route("/sessions/{id}", _trickle, methods=["PATCH"]),
+        Route("/sessions/{id}", _end, methods=["DELETE"]),
+        Route("/sessions/{id}", _nothing, methods=["GET"]),
+        Route("/sessions/{id}/stats", _stats, methods=["GET"]),
+        Route("/sessions/{id}/clear", _clear, methods=["POST"]),
+    ]
