@@ -1,5 +1,10 @@
-"""What runs in the browser: served as it lies here, without a build step."""
+"""The page, the <visavis-avatar> element and the JavaScript client, as files the server serves."""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from pathlib import Path
+
+__all__ = ["FILES"]
+
+#: The folder that holds ``index.html`` and what it loads.
+FILES = Path(__file__).resolve().parent

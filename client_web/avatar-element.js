@@ -1,0 +1,174 @@
+// <visavis-avatar src="https://server/" person="NAME" token="..." muted>
+//
+// A person that speaks with a microphone's voice. Attributes: `src` (the server; default: where this
+// file came from), `person` (default: the server's choice), `token`, `muted` (default: present, because
+// hearing oneself late makes it hard to talk). Needs a user gesture before connect().
+
+import { Api, ServerError } from "./api.js";
+import { VisavisClient } from "./client.js";
+
+const FIRST_PICTURE = 8000; // ms
+
+const style = new CSSStyleSheet();
+style.replaceSync(`
+  :host { display: block; position: relative; overflow: hidden; }
+  :host([hidden]) { display: none; }
+  video { display: block; width: 100%; height: 100%; object-fit: cover; }
+`);
+
+/**
+ * Events (CustomEvent, not bubbling):
+ *   state  detail {state, attempt?, wait?}: idle, connecting, live, reconnecting, closed
+ *   stats  detail as stats.js `summarise` returns
+ *   error  detail ServerError: the connection is gone and stays so
+ */
+export class VisavisAvatar extends HTMLElement {
+  static observedAttributes = ["muted"];
+
+  #video = document.createElement("video");
+  #client = null;
+  #iceServers = null;
+  #own = null; // a microphone that connect() opened itself
+
+  state = "idle";
+
+  constructor() {
+    super();
+    this.#video.muted = true;
+    this.#video.playsInline = true;
+    this.#video.setAttribute("playsinline", "");
+    this.#video.autoplay = true;
+    this.#video.setAttribute("part", "video");
+    const root = this.attachShadow({ mode: "open" });
+    root.adoptedStyleSheets = [style];
+    root.append(this.#video);
+  }
+
+  connectedCallback() {
+    if (!this.hasAttribute("muted") && this.#client === null) this.muted = true;
+  }
+
+  disconnectedCallback() {
+    void this.disconnect();
+  }
+
+  attributeChangedCallback(name) {
+    if (name === "muted") this.#video.muted = this.hasAttribute("muted");
+  }
+
+  /** The <video> inside. */
+  get video() {
+    return this.#video;
+  }
+
+  /** The MediaStream with voice and face, or null. */
+  get stream() {
+    return this.#client?.stream ?? null;
+  }
+
+  /** The VisavisClient of the current connection, or null. */
+  get client() {
+    return this.#client;
+  }
+
+  get muted() {
+    return this.#video.muted;
+  }
+
+  set muted(muted) {
+    this.toggleAttribute("muted", muted);
+  }
+
+  /**
+   * Connects and resolves with the stream when the first picture is on the screen.
+   * `microphone`: a MediaStream; without one the element asks for the microphone itself.
+   * Throws ServerError, or what getUserMedia throws.
+   */
+  async connect({ microphone = null } = {}) {
+    await this.disconnect();
+    const server = new URL(this.getAttribute("src") ?? new URL("..", import.meta.url), document.baseURI);
+    const token = this.getAttribute("token");
+    const client = new VisavisClient({ server, token, iceServers: await this.#ice(server, token) });
+    this.#client = client;
+    for (const name of ["stats", "error"]) {
+      client.addEventListener(name, ({ detail }) => client === this.#client && this.#emit(name, detail));
+    }
+    client.addEventListener("state", ({ detail }) => client === this.#client && this.#follow(detail));
+    let source = microphone;
+    if (source === null) {
+      source = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: true } });
+      if (client !== this.#client) {
+        source.getTracks().forEach((track) => track.stop());
+        throw new ServerError("gone", "closed while connecting");
+      }
+      this.#own = source;
+    }
+    const stream = await client.connect({ person: this.getAttribute("person"), microphone: source });
+    await this.#picture(client);
+    return stream;
+  }
+
+  /** Ends the connection. The last picture stays until the next connect(). */
+  async disconnect() {
+    const client = this.#client;
+    this.#own?.getTracks().forEach((track) => track.stop());
+    this.#own = null;
+    if (!client) return;
+    await client.close();
+    if (client === this.#client) {
+      this.#client = null;
+      this.#video.srcObject = null;
+    }
+  }
+
+  async #ice(server, token) {
+    this.#iceServers ??= (await new Api(server, token).config()).ice_servers ?? [];
+    return this.#iceServers;
+  }
+
+  #emit(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+
+  #enter(detail) {
+    this.state = detail.state;
+    this.#emit("state", detail);
+  }
+
+  /** The client is connected before anything can be seen: "live" waits for the picture. */
+  #follow(detail) {
+    if (detail.state !== "connected") {
+      this.#enter(detail);
+      return;
+    }
+    const client = this.#client;
+    this.#video.srcObject = client.stream;
+    this.#video.play().catch(() => {});
+    void this.#picture(client).then(
+      () => client === this.#client && this.#enter({ state: "live" }),
+      () => {},
+    );
+  }
+
+  /** Resolves when the next frame is shown. */
+  #picture(client) {
+    const video = this.#video;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(new ServerError("blocked", "connected, but no picture came")),
+        FIRST_PICTURE,
+      );
+      const shown = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (client.state !== "connected") reject(new ServerError("gone", "closed while connecting"));
+      else if (document.hidden) shown(); // a page that nobody sees is not painted
+      else if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(shown);
+      else if (video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) shown();
+      else video.addEventListener("loadeddata", shown, { once: true });
+    });
+  }
+}
+
+customElements.define("visavis-avatar", VisavisAvatar);

@@ -1,0 +1,458 @@
+// The page: what happens when. The states stand in state.js, the looks in view.js, the texts in words.js.
+//
+// In the address: ?person=NAME, ?token=TOKEN (taken once, then removed from the address bar),
+// ?clean=1 (the person alone, for OBS and kiosks; it starts by itself where the microphone is already
+// allowed, else at a click), with &sound=1 if its voice shall be heard there.
+
+import { Api, ServerError } from "./api.js";
+import "./avatar-element.js";
+import { fullScreen } from "./browser.js";
+import { Microphone, MicrophoneError } from "./microphone.js";
+import { Panel } from "./panel.js";
+import { Recorder } from "./recorder.js";
+import { SpeechEnd } from "./speech.js";
+import { State } from "./state.js";
+import { View } from "./view.js";
+
+const TAKE = 8; // s that one take may last
+const WAIT = 10; // s to begin speaking
+const USUAL_DELAY = 500; // ms from microphone to picture while nothing is measured yet
+const LEAD = 500; // ms of a take before the first word
+const DEAF = 1000; // ms after which a take goes on without knowing the microphone's level
+const TOKEN = "visavis-token"; // in sessionStorage
+
+const query = new URLSearchParams(location.search);
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+function takeToken() {
+  const given = query.get("token");
+  if (given !== null) {
+    sessionStorage.setItem(TOKEN, given);
+    query.delete("token");
+    const rest = query.toString();
+    history.replaceState(null, "", location.pathname + (rest ? `?${rest}` : "") + location.hash);
+  }
+  return sessionStorage.getItem(TOKEN) || null;
+}
+
+class Page {
+  #api = new Api(new URL(".", document.baseURI), takeToken());
+  #clean = query.get("clean") === "1";
+  #view = new View();
+  #panel = new Panel(document.getElementById("panel"));
+  #microphone = new Microphone();
+  #state = new State((name) => this.#entered(name));
+  #persons = [];
+  #person = null;
+  #live = false; // what was asked for: talking live, or a take
+  #run = 0; // changes whenever what is under way no longer counts
+  #since = 0; // when the state began, performance.now()
+  #deadline = 0; // when a countdown ends, performance.now()
+  #recorder = null;
+  #speech = null;
+  #onset = 0; // ms from the start of the recording to the first word
+  #clipUrl = null;
+  #facts = {
+    name: "", // of the person
+    there: false, // the server has told who it can show
+    take: TAKE,
+    left: TAKE,
+    wait: 0,
+    muted: false,
+    hearing: false,
+    askingHeadphones: false,
+    clipDone: false,
+    tokenWrong: false,
+    canRecord: Recorder.possible,
+    problem: null,
+  };
+
+  constructor() {
+    document.body.classList.toggle("clean", this.#clean);
+    const { avatar, clip } = this.#view;
+    this.#view.onAction((action, value) => this.#act(action, value));
+    avatar.addEventListener("state", ({ detail }) => this.#connection(detail));
+    avatar.addEventListener("stats", ({ detail }) => this.#panel.show(detail));
+    avatar.addEventListener("error", ({ detail }) => this.#fail(detail));
+    this.#microphone.addEventListener("level", ({ detail }) => this.#heard(detail));
+    this.#microphone.addEventListener("devices", ({ detail }) =>
+      this.#view.devices(detail, this.#microphone.deviceId),
+    );
+    this.#microphone.addEventListener("lost", () => this.#fail(new MicrophoneError("lost", "")));
+    clip.addEventListener("ended", () => this.#set({ clipDone: true }));
+    document.addEventListener("keydown", (event) => this.#key(event));
+    addEventListener("pagehide", () => this.#state.is("loading", "starting", "token", "replay") || this.#stop());
+    document.getElementById("fullscreen").hidden = !fullScreen.possible(this.#view.stage, avatar.video);
+    if (this.#clean) this.#view.stage.addEventListener("click", () => this.#state.is("ready", "problem") && this.#act("talk"));
+    setInterval(() => this.#tick(), 100);
+    this.#view.show("loading", this.#facts);
+  }
+
+  get client() {
+    return this.#view.avatar.client;
+  }
+
+  // ---- finding out what the server has -------------------------------------------------------
+
+  async load() {
+    if (!globalThis.RTCPeerConnection) {
+      this.#problem("unsupported");
+      return;
+    }
+    try {
+      if (!(await this.#api.ready())) {
+        this.#state.go("starting");
+        while (!(await this.#api.ready())) await sleep(1000);
+        this.#state.go("loading");
+      }
+      const { auth } = await this.#api.config();
+      if (auth && !this.#api.token) {
+        this.#state.go("token");
+        return;
+      }
+      const { default: usual, persons } = await this.#api.persons();
+      await this.#found(persons, this.#person?.name ?? query.get("person") ?? usual);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  async #found(persons, wanted) {
+    this.#persons = await Promise.all(
+      persons.map(async (person) => ({ ...person, picture: await this.#api.media(person.poster) })),
+    );
+    if (!persons.length) {
+      this.#problem("nobody");
+      return;
+    }
+    const person = this.#persons.find(({ name }) => name === wanted);
+    this.#set({ there: true });
+    this.#view.persons(this.#persons, person?.name);
+    await this.#choose(person ?? this.#persons[0]);
+    if (person) this.#state.go("ready");
+    else this.#problem("person", { name: wanted });
+    if (person && this.#clean && (await allowed())) this.#act("talk");
+  }
+
+  async #choose(person) {
+    this.#person = person;
+    const { avatar } = this.#view;
+    avatar.setAttribute("src", this.#api.server.href);
+    avatar.setAttribute("person", person.name);
+    if (this.#api.token) avatar.setAttribute("token", this.#api.token);
+    this.#facts.name = person.display_name;
+    this.#view.person(person, person.picture, await this.#api.media(person.preview));
+  }
+
+  // ---- what people do ------------------------------------------------------------------------
+
+  #act(action, value) {
+    const acts = {
+      say: () => this.#begin(false),
+      again: () => this.#begin(false),
+      talk: () => this.#begin(true),
+      retryNow: () => this.#begin(this.#live),
+      retry: () => this.#retry(),
+      stop: () => this.#finish(),
+      cancel: () => this.#stop(),
+      end: () => this.#stop(),
+      back: () => this.#state.go("ready"),
+      token: () => this.#token(value),
+      person: () => this.#change(this.#persons.find(({ name }) => name === value)),
+      device: () => this.#device(value),
+      mute: () => this.#mute(),
+      hear: () => this.#hear(),
+      "headphones-on": () => this.#set({ hearing: true, askingHeadphones: false }),
+      "headphones-no": () => this.#set({ askingHeadphones: false }),
+      "once-more": () => this.#play(),
+      numbers: () => this.#numbers(),
+      fullscreen: () => fullScreen.toggle(this.#view.stage, this.#view.avatar.video).catch(() => {}),
+    };
+    // Anything unforeseen is said on the page, never lost in the console.
+    void Promise.resolve(acts[action]?.()).catch((error) => this.#fail(error));
+  }
+
+  #key(event) {
+    const { key, target } = event;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (target.matches("input:not([type=radio]), select, textarea")) return;
+    if (key === "Escape") {
+      if (this.#facts.askingHeadphones) this.#act("headphones-no");
+      else if (this.#panel.open) this.#numbers();
+      return;
+    }
+    const action = { m: "mute", f: "fullscreen", i: "numbers" }[key.toLowerCase()];
+    if (action) this.#act(action);
+  }
+
+  #numbers() {
+    this.#panel.open = !this.#panel.open;
+    document.getElementById("numbers").setAttribute("aria-expanded", String(this.#panel.open));
+  }
+
+  #mute() {
+    if (!this.#state.is("live")) return;
+    this.#microphone.muted = !this.#microphone.muted;
+    this.#view.quiet();
+    this.#set({ muted: this.#microphone.muted });
+  }
+
+  /** Hearing oneself late stops most people from talking, and needs headphones. */
+  #hear() {
+    if (this.#facts.hearing) this.#set({ hearing: false });
+    else {
+      this.#set({ askingHeadphones: true });
+      document.getElementById("headphones-on").focus();
+    }
+  }
+
+  #token(token) {
+    sessionStorage.setItem(TOKEN, token);
+    this.#api.token = token;
+    this.#set({ tokenWrong: false });
+    this.#state.go("loading");
+    return this.load();
+  }
+
+  async #device(id) {
+    if (!this.#microphone.stream) {
+      this.#microphone.choose(id);
+      return;
+    }
+    const stream = await this.#microphone.open(id);
+    await this.client?.replaceMicrophone(stream);
+  }
+
+  async #change(person) {
+    const live = this.#state.is("live");
+    if (live) await this.#stop();
+    await this.#choose(person);
+    if (live) await this.#begin(true);
+    else if (this.#state.is("replay", "problem")) this.#state.go("ready");
+  }
+
+  #retry() {
+    if (this.#facts.there) return this.#begin(this.#live);
+    this.#state.go("loading");
+    return this.load();
+  }
+
+  // ---- a conversation --------------------------------------------------------------------------
+
+  async #begin(live) {
+    if (!this.#state.is("ready", "replay", "full", "problem")) return;
+    const run = ++this.#run;
+    this.#live = live;
+    this.#view.clip.pause();
+    this.#microphone.muted = false;
+    Object.assign(this.#facts, { muted: false, hearing: false, askingHeadphones: false });
+    this.#state.go("asking");
+    try {
+      const microphone = await this.#microphone.open();
+      if (run !== this.#run) {
+        this.#microphone.close();
+        return;
+      }
+      this.#state.go("connecting");
+      await this.#view.avatar.connect({ microphone });
+      if (run === this.#run) this.#state.go(live ? "live" : "listening");
+    } catch (error) {
+      if (run === this.#run) this.#fail(error);
+    }
+  }
+
+  /** Ends whatever is under way. */
+  async #stop() {
+    this.#hangUp();
+    if (!this.#state.is("ready")) this.#state.go("ready");
+  }
+
+  #hangUp() {
+    this.#run += 1;
+    this.#recorder?.discard();
+    this.#recorder = null;
+    this.#microphone.close();
+    this.#view.quiet();
+    return this.#view.avatar.disconnect();
+  }
+
+  /** The connection's own news, apart from what connect() answers. */
+  #connection({ state, wait }) {
+    if (state === "reconnecting" && this.#state.is("listening", "recording", "live", "reconnecting")) {
+      this.#recorder?.discard();
+      this.#recorder = null;
+      this.#deadline = performance.now() + wait;
+      this.#countDown("wait");
+      if (!this.#state.is("reconnecting")) this.#state.go("reconnecting");
+    } else if (state === "live" && this.#state.is("reconnecting")) {
+      this.#state.go(this.#live ? "live" : "listening");
+    }
+  }
+
+  // ---- a take ----------------------------------------------------------------------------------
+
+  #listen() {
+    this.#recorder = new Recorder(this.#view.avatar.stream);
+    this.#recorder.start();
+    this.#speech = new SpeechEnd();
+  }
+
+  #heard(level) {
+    if (!this.#facts.muted) this.#view.level(level ?? -100);
+    if (!this.#state.is("listening", "recording")) return;
+    const now = performance.now();
+    if (level === null) {
+      // Nobody can tell when speech begins: the take runs until it is stopped, or its time is over.
+      if (this.#state.is("listening") && now - this.#since > DEAF) this.#speak(0);
+      return;
+    }
+    const verdict = this.#speech.hear(level, now);
+    if (this.#state.is("recording")) {
+      if (verdict === "ended") void this.#finish(true);
+    } else if (this.#speech.began !== null) this.#speak(this.#speech.began - this.#since);
+  }
+
+  #speak(onset) {
+    this.#onset = onset;
+    this.#state.go("recording");
+  }
+
+  /** `quiet`: the silence after the last word has already carried it through. */
+  async #finish(quiet = false) {
+    if (!this.#state.is("recording")) return;
+    const run = this.#run;
+    this.#state.go("finishing");
+    const delay = this.#view.avatar.client?.stats?.delayMs ?? USUAL_DELAY;
+    if (!quiet) await sleep(Math.min(1500, delay + 300));
+    const recorder = this.#recorder;
+    this.#recorder = null;
+    const { blob, duration, extension } = await recorder.stop();
+    if (run !== this.#run) return;
+    void this.#hangUp();
+    if (this.#clipUrl) URL.revokeObjectURL(this.#clipUrl);
+    this.#clipUrl = URL.createObjectURL(blob);
+    this.#view.saving(this.#clipUrl, `${this.#person.name}.${extension}`);
+    const { clip } = this.#view;
+    clip.src = this.#clipUrl;
+    const start = this.#onset > 0 ? Math.max(0, this.#onset + delay - LEAD) : 0;
+    clip.dataset.start = String(start / 1000);
+    clip.dataset.duration = String(duration / 1000);
+    this.#state.go("replay");
+    await this.#play();
+  }
+
+  async #play() {
+    const { clip } = this.#view;
+    this.#set({ clipDone: false });
+    clip.currentTime = Number(clip.dataset.start);
+    // Some browsers want a gesture again: then the button in the middle asks for it.
+    await clip.play().catch(() => this.#set({ clipDone: true }));
+  }
+
+  // ---- what goes wrong -------------------------------------------------------------------------
+
+  #fail(error) {
+    const { kind, message } = error;
+    if (error instanceof MicrophoneError) this.#problem(kind);
+    else if (!(error instanceof ServerError)) this.#problem("unexpected", { message: message || String(error) });
+    else if (kind === "full") this.#full(error.retryAfter ?? 5);
+    else if (kind === "starting") void this.#again("starting");
+    else if (kind === "token") {
+      sessionStorage.removeItem(TOKEN);
+      this.#set({ tokenWrong: Boolean(this.#api.token) });
+      void this.#again("token");
+    } else if (kind === "person") this.#problem("person", { name: this.#facts.name || query.get("person") });
+    else if (kind === "gone") this.#stop();
+    else this.#problem(kind === "refused" ? "refusedByServer" : kind, { message });
+  }
+
+  #problem(kind, detail = {}) {
+    void this.#hangUp();
+    this.#facts.problem = { kind, ...detail };
+    if (this.#state.is("problem")) this.#set({});
+    else this.#state.go("problem");
+  }
+
+  #full(seconds) {
+    void this.#hangUp();
+    this.#deadline = performance.now() + 1000 * seconds;
+    this.#countDown("wait");
+    this.#state.go("full");
+  }
+
+  /** Back to the beginning: the server is starting again, or wants a token. */
+  async #again(state) {
+    void this.#hangUp();
+    this.#state.go(state);
+    if (state === "token") return;
+    await sleep(1000);
+    this.#state.go("loading");
+    await this.load();
+  }
+
+  // ---- time ------------------------------------------------------------------------------------
+
+  #entered(name) {
+    this.#since = performance.now();
+    if (name === "listening") this.#listen();
+    if (name === "recording") {
+      this.#deadline = this.#since + 1000 * TAKE;
+      this.#countDown("left");
+    }
+    if (name !== "replay") this.#view.clip.pause();
+    this.#set({});
+  }
+
+  #countDown(fact) {
+    const left = Math.max(0, Math.ceil((this.#deadline - performance.now()) / 1000));
+    if (left !== this.#facts[fact]) this.#set({ [fact]: left });
+    return left;
+  }
+
+  #tick() {
+    const gone = performance.now() - this.#since;
+    if (this.#state.is("listening") && gone > 1000 * WAIT) this.#problem("unheard");
+    else if (this.#state.is("recording")) {
+      this.#view.progress(gone / (1000 * TAKE));
+      if (this.#countDown("left") === 0) void this.#finish();
+    } else if (this.#state.is("reconnecting")) this.#countDown("wait");
+    else if (this.#state.is("full") && this.#countDown("wait") === 0) void this.#begin(this.#live);
+    else if (this.#state.is("replay")) {
+      const { clip } = this.#view;
+      const start = Number(clip.dataset.start);
+      this.#view.progress((clip.currentTime - start) / (Number(clip.dataset.duration) - start));
+    }
+  }
+
+  #set(facts) {
+    Object.assign(this.#facts, facts);
+    const live = this.#state.is("live");
+    this.#view.avatar.muted = !(live && (this.#facts.hearing || (this.#clean && query.get("sound") === "1")));
+    this.#view.show(this.#state.name, this.#facts);
+  }
+}
+
+/** Whether the microphone is allowed already, so that nobody has to be asked. */
+async function allowed() {
+  try {
+    return (await navigator.permissions.query({ name: "microphone" })).state === "granted";
+  } catch {
+    return false;
+  }
+}
+
+const page = new Page();
+
+// For tests and benchmarks: the current connection and its last reading.
+Object.defineProperty(window, "visavis", {
+  value: Object.freeze({
+    get client() {
+      return page.client;
+    },
+    get stats() {
+      return page.client?.stats ?? null;
+    },
+  }),
+});
+
+void page.load();

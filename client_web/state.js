@@ -1,0 +1,51 @@
+// The states of the page, and which may follow which. Pure.
+//
+// A take ("Say something") runs asking, connecting, listening, recording, finishing, replay.
+// "Talk live" runs asking, connecting, live.
+
+const FROM = {
+  loading: ["starting", "token", "ready", "problem"],
+  starting: ["loading", "problem"],
+  token: ["loading"],
+  ready: ["asking", "loading", "problem"],
+  asking: ["connecting", "ready", "problem"],
+  connecting: ["listening", "live", "ready", "full", "starting", "token", "problem"],
+  listening: ["recording", "reconnecting", "ready", "problem"],
+  recording: ["finishing", "reconnecting", "problem"],
+  finishing: ["replay", "ready", "problem"],
+  replay: ["asking", "ready", "loading", "problem"],
+  live: ["reconnecting", "connecting", "ready", "problem"],
+  reconnecting: ["listening", "live", "ready", "starting", "token", "problem"],
+  full: ["asking", "ready"],
+  problem: ["asking", "loading", "ready"],
+};
+
+export const STATES = Object.keys(FROM);
+
+/** States in which the microphone is open and its level worth showing. */
+export const OPEN = new Set(["connecting", "listening", "recording", "finishing", "live", "reconnecting"]);
+
+export class State {
+  #name = "loading";
+  #changed;
+
+  /** `changed(name, before)` is called after every step. */
+  constructor(changed) {
+    this.#changed = changed;
+  }
+
+  get name() {
+    return this.#name;
+  }
+
+  is(...names) {
+    return names.includes(this.#name);
+  }
+
+  go(name) {
+    if (!FROM[this.#name].includes(name)) throw new Error(`${this.#name} cannot become ${name}`);
+    const before = this.#name;
+    this.#name = name;
+    this.#changed(name, before);
+  }
+}

@@ -1,0 +1,230 @@
+// Puts a state on the page. It knows every element and decides nothing.
+
+import { OPEN } from "./state.js";
+import { words } from "./words.js";
+
+const BARS = 48;
+
+// For each state: what the two buttons do, which picture is on top, what moves along its lower edge.
+const FACES = {
+  loading: { layer: "poster" },
+  starting: { layer: "poster" },
+  token: { layer: "poster" },
+  ready: { primary: "say", secondary: "talk", layer: "preview" },
+  asking: { primary: "wait", secondary: "cancel", layer: "preview" },
+  connecting: { primary: "wait", secondary: "cancel", layer: "preview" },
+  listening: { primary: "cancel", layer: "avatar" },
+  recording: { primary: "stop", layer: "avatar" },
+  finishing: { primary: "wait", layer: "avatar" },
+  replay: { primary: "again", secondary: "talk", layer: "clip" },
+  live: { primary: "end", layer: "avatar" },
+  reconnecting: { primary: "end", layer: "poster" },
+  full: { primary: "retryNow", secondary: "back", layer: "poster" },
+  problem: { primary: "retry", secondary: "back", layer: "poster" },
+};
+
+const $ = (id) => document.getElementById(id);
+const lookUp = (key) => key.split(".").reduce((value, part) => value[part], words);
+
+export class View {
+  avatar = $("avatar");
+  clip = $("clip");
+  stage = $("stage");
+  #bars = [];
+  #levels = new Array(BARS).fill(0);
+  #still = matchMedia("(prefers-reduced-motion: reduce)");
+  #said = "";
+
+  constructor() {
+    for (const element of document.querySelectorAll("[data-words]")) {
+      element.textContent = lookUp(element.dataset.words);
+    }
+    this.#name($("numbers"), words.page.numbers);
+    this.#name($("fullscreen"), words.page.fullScreen);
+    this.#name($("once-more"), words.page.replay);
+    for (let index = 0; index < BARS; index += 1) this.#bars.push(document.createElement("i"));
+    $("line").append(...this.#bars);
+    $("preview").addEventListener("playing", () => $("preview").classList.add("there"));
+  }
+
+  /** Calls `act(name)` for a button's action. */
+  onAction(act) {
+    for (const id of ["primary", "secondary"]) {
+      $(id).addEventListener("click", () => act($(id).dataset.action));
+    }
+    for (const id of ["mute", "hear", "numbers", "fullscreen", "once-more", "headphones-on", "headphones-no"]) {
+      $(id).addEventListener("click", () => act(id));
+    }
+    $("token-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      act("token", $("token").value.trim());
+    });
+    $("device").addEventListener("change", () => act("device", $("device").value));
+    $("person-list").addEventListener("change", ({ target }) => act("person", target.value));
+  }
+
+  /** Shows `state` with what is known (`facts`, see page.js). Cheap enough for a countdown. */
+  show(state, facts) {
+    const face = FACES[state];
+    const muted = state === "live" && facts.muted;
+    const [title, hint] =
+      state === "problem"
+        ? words.problems[facts.problem.kind](facts.problem)
+        : words.states[muted ? "muted" : state](facts);
+    document.body.dataset.state = state;
+    $("title").textContent = title;
+    $("hint").textContent = state === "token" && facts.tokenWrong ? words.token.wrong : hint;
+    this.#say(state, muted, facts, `${title}. ${$("hint").textContent}`);
+    this.#buttons(state, face, facts);
+    this.#badge(muted ? "muted" : state, facts);
+    this.stage.dataset.layer = face.layer;
+    this.stage.setAttribute("aria-busy", String(face.primary === "wait"));
+    const tokenForm = $("token-form");
+    if (tokenForm.hidden === (state === "token")) {
+      tokenForm.hidden = state !== "token";
+      if (state === "token") $("token").focus();
+    }
+    $("line").classList.toggle("on", OPEN.has(state) && !muted);
+    $("once-more").hidden = !(state === "replay" && facts.clipDone);
+    $("headphones").hidden = !(state === "live" && facts.askingHeadphones);
+    $("progress").hidden = !["recording", "replay"].includes(state) || (state === "replay" && facts.clipDone);
+    this.#preview(face.layer === "preview");
+  }
+
+  /** Level of the microphone in dB below full scale. */
+  level(decibels) {
+    const height = Math.min(1, Math.max(0, (decibels + 60) / 48));
+    if (this.#still.matches) {
+      // No scrolling: the line fills from the middle, as far as it is loud.
+      this.#bars.forEach((bar, index) => {
+        const away = Math.abs(index - (BARS - 1) / 2) / (BARS / 2);
+        bar.style.setProperty("--h", away < height ? "0.5" : "0");
+      });
+      return;
+    }
+    this.#levels.push(height);
+    this.#levels.shift();
+    this.#bars.forEach((bar, index) => bar.style.setProperty("--h", this.#levels[index].toFixed(3)));
+  }
+
+  quiet() {
+    this.#levels.fill(0);
+    for (const bar of this.#bars) bar.style.setProperty("--h", "0");
+  }
+
+  /** How much of a take or of its playback is over, 0 to 1. */
+  progress(share) {
+    $("progress").firstElementChild.style.transform = `scaleX(${Math.min(1, share).toFixed(4)})`;
+  }
+
+  async person({ display_name: name, width, height }, poster, preview) {
+    this.stage.setAttribute("aria-label", `${words.page.stage}: ${name}`);
+    this.stage.style.aspectRatio = `${width} / ${height}`;
+    document.documentElement.style.setProperty("--shape", String(width / height));
+    for (const id of ["poster", "glow"]) {
+      $(id).hidden = !poster;
+      if (poster) $(id).src = poster;
+    }
+    $("poster").alt = name;
+    const clip = $("preview");
+    clip.classList.remove("there");
+    clip.hidden = !preview;
+    if (preview) clip.src = preview;
+    else clip.removeAttribute("src");
+    this.#preview(this.stage.dataset.layer === "preview");
+  }
+
+  persons(list, chosen) {
+    $("persons").hidden = list.length < 2;
+    $("person-list").replaceChildren(
+      ...list.map(({ name, display_name: shown, picture }) => {
+        const input = Object.assign(document.createElement("input"), {
+          type: "radio",
+          name: "person",
+          value: name,
+          checked: name === chosen,
+        });
+        const label = document.createElement("label");
+        const image = document.createElement("img");
+        image.alt = "";
+        if (picture) image.src = picture;
+        label.append(input, image, Object.assign(document.createElement("span"), { textContent: shown }));
+        return label;
+      }),
+    );
+  }
+
+  devices(list, chosen) {
+    $("microphone").hidden = list.length === 0;
+    $("device").replaceChildren(
+      ...list.map(({ deviceId, label }) => new Option(label || words.page.anyMicrophone, deviceId)),
+    );
+    if (chosen && list.some(({ deviceId }) => deviceId === chosen)) $("device").value = chosen;
+  }
+
+  saving(url, name) {
+    $("save").href = url;
+    $("save").download = name;
+  }
+
+  #name(element, text) {
+    element.setAttribute("aria-label", text);
+    element.title = text;
+  }
+
+  /** A screen reader hears each state once, not every second of a countdown. */
+  #say(state, muted, facts, text) {
+    const key = `${state}/${muted}/${facts.problem?.kind}/${facts.tokenWrong}/${facts.hearing}`;
+    if (key === this.#said) return;
+    this.#said = key;
+    const alarm = ["problem", "full", "reconnecting"].includes(state);
+    $("alarm").textContent = alarm ? text : "";
+    $("spoken").textContent = alarm ? "" : (words.spoken[state]?.(facts) ?? text);
+  }
+
+  #buttons(state, face, facts) {
+    const primary = $("primary");
+    const takes = facts.canRecord;
+    // Where the browser cannot record, talking live is the first thing to do.
+    const first = !takes && ["say", "again"].includes(face.primary) ? "talk" : face.primary;
+    const second = first === face.secondary ? null : face.secondary;
+    primary.hidden = !first;
+    if (first) {
+      primary.dataset.action = first;
+      primary.querySelector(".label").textContent = words.actions[first];
+      // aria-disabled instead of disabled: the focus stays where it is.
+      primary.setAttribute("aria-disabled", String(first === "wait"));
+    }
+    const secondary = $("secondary");
+    const back = second === "back" && !facts.there;
+    secondary.hidden = !second || back;
+    if (second) {
+      secondary.dataset.action = second;
+      secondary.textContent = words.actions[second];
+    }
+    const live = state === "live";
+    for (const [id, on, name] of [
+      ["mute", facts.muted, facts.muted ? "unmute" : "mute"],
+      ["hear", facts.hearing, facts.hearing ? "unhear" : "hear"],
+    ]) {
+      $(id).hidden = !live;
+      $(id).textContent = words.actions[name];
+      $(id).setAttribute("aria-pressed", String(on));
+    }
+    $("save").hidden = state !== "replay";
+  }
+
+  #badge(state, { left, clipDone }) {
+    const text = state === "replay" && clipDone ? undefined : words.badges[state];
+    $("badge").hidden = !text;
+    $("badge").dataset.kind = state;
+    $("badge-text").textContent = text ?? "";
+    $("badge-time").textContent = state === "recording" ? `0:${String(left).padStart(2, "0")}` : "";
+  }
+
+  #preview(wanted) {
+    const clip = $("preview");
+    if (wanted && !clip.hidden && !this.#still.matches) clip.play().catch(() => {});
+    else clip.pause();
+  }
+}

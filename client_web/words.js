@@ -1,0 +1,129 @@
+// Every text of the page. Functions take what the sentence names.
+
+const seconds = (count) => (count === 1 ? "1 second" : `${count} seconds`);
+
+export const words = {
+  page: {
+    mark: "visavis",
+    foot: "This picture is generated. Your voice goes to this server and comes back; nothing is kept unless you save it.",
+    stage: "The person",
+    microphone: "Microphone",
+    anyMicrophone: "Default microphone",
+    persons: "Who speaks",
+    numbers: "Numbers (I)",
+    fullScreen: "Full screen (F)",
+    replay: "Play once more",
+  },
+
+  // What stands under the picture: [title, hint].
+  states: {
+    loading: () => ["", ""],
+    starting: () => ["The server is getting ready", "It is loading the people it can show. This page goes on by itself."],
+    token: () => ["This server asks for a token", "Whoever runs the server can give you one."],
+    ready: ({ name }) => [`Speak as ${name}`, `A few words are enough. ${name} says them with your voice.`],
+    asking: () => ["May I listen?", "Your browser asks for the microphone. Choose Allow."],
+    connecting: () => ["One moment", "Connecting to the server."],
+    listening: ({ take }) => ["Speak now", `Up to ${seconds(take)}, a sentence or two.`],
+    recording: () => ["I hear you", "It ends by itself when you stop."],
+    finishing: () => ["Here it comes", "Putting picture and voice together."],
+    replay: ({ name }) => [`${name}, with your voice`, "Again, or talk live?"],
+    live: ({ name, hearing }) => [
+      `${name} moves as you talk`,
+      hearing ? "You hear yourself a little late." : "Silent here, so that you can talk freely.",
+    ],
+    muted: ({ name }) => ["Your microphone is off", `${name} waits. Press M to go on.`],
+    reconnecting: ({ wait }) => ["The connection is lost", wait > 0 ? `Trying again in ${seconds(wait)}.` : "Trying again now."],
+    full: ({ wait }) => ["Every place is taken", wait > 0 ? `Trying again in ${seconds(wait)}.` : "Trying again now."],
+    problem: () => ["", ""],
+  },
+
+  // What a screen reader says while the sighted watch a countdown.
+  spoken: {
+    recording: ({ take }) => `I hear you. Up to ${seconds(take)}.`,
+  },
+
+  badges: {
+    listening: "Listening",
+    recording: "Recording",
+    replay: "Your words",
+    live: "Live",
+    muted: "Microphone off",
+    reconnecting: "Reconnecting",
+  },
+
+  actions: {
+    say: "Say something",
+    talk: "Talk live",
+    again: "Again",
+    stop: "Stop",
+    cancel: "Cancel",
+    end: "End",
+    retry: "Try again",
+    retryNow: "Try now",
+    back: "Back",
+    mute: "Mute",
+    unmute: "Unmute",
+    hear: "Hear me live",
+    unhear: "Stop hearing me",
+    save: "Save",
+    wait: "One moment",
+    useToken: "Continue",
+    headphonesOn: "Headphones are on",
+    headphonesNo: "Not now",
+  },
+
+  token: { label: "Token", wrong: "The server did not accept this token." },
+
+  headphones: {
+    title: "Are you wearing headphones?",
+    text: "You hear yourself late, which makes it hard to talk. Through loudspeakers the microphone would hear it too.",
+  },
+
+  // [title, hint] for whatever can go wrong; the kinds are those of MicrophoneError and ServerError.
+  problems: {
+    insecure: () => [
+      "The microphone needs a secure page",
+      "Browsers give it to https pages and localhost only. Start the server with --https, then open the https address.",
+    ],
+    refused: () => [
+      "The microphone was refused",
+      "Allow it for this page in your browser, usually beside the address, then try again.",
+    ],
+    absent: () => ["No microphone was found", "Plug one in, or switch it on, then try again."],
+    busy: () => ["The microphone is busy", "Another program may be using it. Close that program, then try again."],
+    lost: () => ["The microphone is gone", "It was unplugged or taken away. Plug it in, or choose another one."],
+    unheard: () => ["I did not hear you", "Is this the right microphone, and is it switched on?"],
+    unreachable: () => ["The server does not answer", "Is it running? This page tries again when you ask it to."],
+    blocked: () => [
+      "Sound and picture do not get through",
+      "The server answers, but a firewall may stand between. It may need a TURN server.",
+    ],
+    person: ({ name }) => [`${name} is not here`, "The server does not have this person. Choose another one, or reload the page."],
+    nobody: () => ["Nobody is here yet", "The server has no person to show. Start it with a person file."],
+    unsupported: () => ["This browser cannot do it", "It has no WebRTC. A recent Chrome, Firefox, Edge or Safari has."],
+    refusedByServer: ({ message }) => ["The server said no", message || "It gave no reason. Its log may tell more."],
+    unexpected: ({ message }) => ["Something went wrong", message],
+  },
+
+  panel: {
+    title: "Numbers",
+    empty: "They appear once you are connected.",
+    fps: "Pictures per second",
+    delay: "Voice to picture",
+    roundTrip: "Round trip",
+    dropped: "Dropped here",
+    skipped: "Skipped by the server",
+    lost: "Packets lost",
+    picture: "Picture",
+    unknown: "–",
+    note: "The delay is the sum of what both ends measure. The microphone's and the screen's own are not in it.",
+    parts: {
+      packet: "Microphone packet",
+      network: "Network, there and back",
+      server: "Server",
+      buffer: "Browser's buffer",
+      decode: "Decoding",
+    },
+    ms: (value) => `${Math.round(value)} ms`,
+  },
+};
