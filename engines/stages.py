@@ -47,14 +47,18 @@ class AudioStage(Protocol):
 
 
 class MotionStage(Protocol):
-    """Built as ``Stage(params, parts, graph)``."""
+    """Built as ``Stage(params, parts, run)``, `run` being `Graph.run`."""
 
     size: int  # C, coefficients
 
     def initial_state(self) -> Any: ...
 
-    def step(self, states: Sequence[Any], features: F32) -> tuple[F32, F32]:
-        """Take f32[N, 4, F] rows, give coefficients f32[N, C] and speech f32[N]; states change."""
+    def step(self, states: Sequence[Any], features: Sequence[F32]) -> tuple[F32, F32]:
+        """Take each session's new rows, give coefficients f32[N, C] and speech f32[N].
+
+        A session's first tick carries all rows of the look-ahead, every other one four. States
+        change; their arrays are replaced, not written into, so that a shallow copy undoes a step.
+        """
 
 
 class BackgroundStage(Protocol):
@@ -103,3 +107,7 @@ class Stages:
     raster: RasterStage
     render: Render
     composite: CompositeStage
+
+
+def build_stages(person: Person, graphs: Mapping[str, Graph]) -> Stages:
+    raise NotImplementedError

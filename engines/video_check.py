@@ -30,7 +30,7 @@ def check_video(
         raise PersonFileError(f"{name!r} is not an mp4 file.")
     try:
         # The format is given, so that no other demuxer (playlists, for one) is ever chosen.
-        with av.open(io.BytesIO(data), format="mp4") as container:
+        with av.open(io.BytesIO(data), "r", format="mp4") as container:
             videos = container.streams.video
             if len(videos) != 1 or videos[0].codec_context.name != "h264":
                 raise PersonFileError(f"{name!r} does not hold one H.264 picture stream.")
@@ -61,7 +61,7 @@ def check_poster(name: str, data: bytes) -> None:
     if not (data.startswith(b"\xff\xd8\xff") and data.rstrip(b"\0").endswith(b"\xff\xd9")):
         raise PersonFileError(f"{name!r} is not a JPEG file.")
     try:
-        with av.open(io.BytesIO(data), format="jpeg_pipe") as container:
+        with av.open(io.BytesIO(data), "r", format="jpeg_pipe") as container:
             frame = next(container.decode(video=0), None)
     except (FFmpegError, ValueError) as error:
         raise PersonFileError(f"{name!r} cannot be decoded: {error}.") from None

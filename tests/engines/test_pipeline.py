@@ -1,0 +1,150 @@
+"""One tick of a batch: what stages get, who fails, how the mouth comes back after `clear`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.engines import fakes
+from visavis.engines.errors import EngineError, PersonFileError
+from visavis.engines.pipeline import EASE_TICKS, Pipeline, Work
+
+
+@pytest.fixture
+def pipeline() -> Pipeline:
+    return Pipeline(fakes.person(), _build=fakes.build)
+
+
+def first(value: float) -> fakes.F32:
+    return np.full(1600, value, np.float32)
+
+
+def tick(value: float) -> fakes.F32:
+    return np.full(640, value, np.float32)
+
+
+def test_a_tick_runs_every_stage(pipeline: Pipeline) -> None:
+    work = Work(pipeline.initial_state(7), first(0.5))
+    pipeline.advance([work])
+    assert work.error is None and work.i420 is not None and work.coefficients is not None
+    assert work.coefficients.tolist() == [5.0, 5.0]  # ten rows of a half
+    assert work.i420[0, 0] == 5  # the crop
+    assert work.i420[50, 50] == 8  # the background, seeded with 7, one step on
+    assert work.speech == 1.0
+
+
+def test_without_a_picture_the_state_moves_all_the_same(pipeline: Pipeline) -> None:
+    shown, hidden = pipeline.initial_state(0), pipeline.initial_state(0)
+    for step in range(4):
+        pcm = first(0.1) if step == 0 else tick(0.1)
+        last = [Work(shown, pcm), Work(hidden, pcm, render=step == 3)]
+        pipeline.advance(last)
+        assert (last[1].i420 is None) == (step < 3)
+    assert last[0].i420 is not None and last[1].i420 is not None
+    assert np.array_equal(last[0].i420, last[1].i420)
+    assert np.array_equal(shown.coefficients, hidden.coefficients)
+
+
+def test_sessions_of_a_batch_do_not_touch_each_other(pipeline: Pipeline) -> None:
+    together = [pipeline.initial_state(k) for k in range(5)]
+    alone = [pipeline.initial_state(k) for k in range(5)]
+    for step in range(3):
+        make = first if step == 0 else tick
+        batch = [Work(state, make(k / 10)) for k, state in enumerate(together)]
+        pipeline.advance(batch)
+        for k, state in enumerate(alone):
+            single = Work(state, make(k / 10))
+            pipeline.advance([single])
+            assert np.array_equal(single.i420, batch[k].i420)
+            assert np.array_equal(single.coefficients, batch[k].coefficients)
+
+
+def test_frames_belong_to_the_receiver(pipeline: Pipeline) -> None:
+    state = pipeline.initial_state(0)
+    one = Work(state, first(0.1))
+    pipeline.advance([one])
+    assert one.i420 is not None
+    kept = one.i420.copy()
+    two = Work(state, tick(0.1))
+    pipeline.advance([two])
+    assert np.array_equal(one.i420, kept)
+    assert not np.shares_memory(one.i420, two.i420)
+
+
+@pytest.mark.parametrize(("value", "words"), [(99, "loud"), (60, "row"), (5, "picture")])
+def test_one_that_fails_does_not_harm_the_others(
+    pipeline: Pipeline, value: float, words: str
+) -> None:
+    """In a stage per session, in the network's batch, and in the picture's batch."""
+    good = [pipeline.initial_state(k) for k in range(3)]
+    work = [Work(state, first(0.1)) for state in good]
+    work.insert(1, Work(pipeline.initial_state(0), first(value)))
+    pipeline.advance(work)
+    assert words in str(work[1].error)
+    for item in (work[0], work[2], work[3]):
+        assert item.error is None and item.i420 is not None
+        assert item.coefficients is not None
+        assert item.coefficients == pytest.approx([1.0, 1.0])
+
+
+def test_after_clear_the_mouth_eases_into_what_follows(pipeline: Pipeline) -> None:
+    state = pipeline.initial_state(0)
+    pipeline.advance([Work(state, first(2.0))])
+    path = []
+    for step in range(EASE_TICKS + 2):
+        work = Work(state, tick(0.0), cleared=step == 0)
+        pipeline.advance([work])
+        assert work.coefficients is not None
+        path.append(float(work.coefficients[0]))
+    assert path[0] < 20.0 and path[-2:] == [0.0, 0.0]
+    steps = -np.diff([20.0, *path[: EASE_TICKS + 1]])
+    assert (steps > 0).all() and steps.max() < 20.0 / 2
+
+
+def test_clear_before_the_first_frame_changes_nothing(pipeline: Pipeline) -> None:
+    work = Work(pipeline.initial_state(0), first(0.1), cleared=True)
+    pipeline.advance([work])
+    assert work.coefficients == pytest.approx([1.0, 1.0])
+
+
+def test_times_are_kept_for_every_stage(pipeline: Pipeline) -> None:
+    state = pipeline.initial_state(0)
+    pipeline.advance([Work(state, first(0.1))])
+    assert set(pipeline.times) == {
+        "audio", "motion", "background", "picture", "geometry", "raster", "render", "composite",
+    }  # fmt: skip
+    for _ in range(1100):
+        pipeline.advance([Work(state, tick(0.0))])
+    assert {len(times) for times in pipeline.times.values()} == {1000}
+
+
+def test_warming_up_gives_a_rate_and_leaves_no_times(pipeline: Pipeline) -> None:
+    assert pipeline.warm_up(3) > 0
+    assert not pipeline.times
+
+
+def test_a_person_that_does_not_run_is_refused() -> None:
+    class Broken(fakes.FakeRender):
+        def draw(self, planes: fakes.F32, coefficients: fakes.F32) -> fakes.Crop:
+            raise RuntimeError("no such kernel")
+
+    def build(person: fakes.Person, graphs: object) -> fakes.Stages:
+        stages = fakes.build(person, {})
+        return fakes.Stages(
+            stages.audio, stages.motion, stages.background, stages.geometry, stages.raster,
+            Broken(), stages.composite,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    with pytest.raises(PersonFileError, match="does not run: no such kernel"):
+        Pipeline(fakes.person(), _build=build)
+    pipeline = Pipeline(fakes.person(), variant="fp32", _build=build)
+    with pytest.raises(EngineError, match="no such kernel"):
+        pipeline.warm_up(1)
+
+
+def test_stages_that_cannot_be_built_are_refused() -> None:
+    def build(person: fakes.Person, graphs: object) -> fakes.Stages:
+        raise ValueError("basis is [3], not [9]")
+
+    with pytest.raises(PersonFileError, match="cannot be built: basis"):
+        Pipeline(fakes.person(), _build=build)
