@@ -1,4 +1,4 @@
-"""All Prometheus metrics, in one registry per app. Times are observed in ms, exported in seconds."""
+"""All Prometheus metrics, in one registry per app; observed in ms, exported in seconds."""
 
 from __future__ import annotations
 

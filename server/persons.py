@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -17,19 +19,20 @@ __all__ = ["routes"]
 async def _list(request: Request) -> Response:
     require_token(request)
     sessions = sessions_of(request)
-    persons = [
-        {
+    persons = []
+    for person in sessions.persons.values():
+        folder = f"/persons/{quote(person.name)}"
+        entry = {
             "name": person.name,
             "display_name": person.display_name,
             "width": person.width,
             "height": person.height,
             "fps": person.fps,
             "lookahead_ms": person.lookahead_ms,
-            "poster": f"/persons/{person.name}/poster.jpg",
-            "preview": None if person.preview is None else f"/persons/{person.name}/preview.mp4",
+            "poster": f"{folder}/poster.jpg",
+            "preview": None if person.preview is None else f"{folder}/preview.mp4",
         }
-        for person in sessions.persons.values()
-    ]
+        persons.append(entry)
     body = {"default": sessions.default_person, "persons": persons}
     return JSONResponse(body, headers={"Cache-Control": "no-store"})
 

@@ -161,9 +161,11 @@ class Sessions:
         if entry is None:
             raise NoSuchSession
         session = entry[0]
-        report = session.report()
-        self._ended.update({name: getattr(report, name) for name in COUNTERS})
-        await session.aclose()
+        try:
+            report = session.report()
+            self._ended.update({name: getattr(report, name) for name in COUNTERS})
+        finally:
+            await session.aclose()
 
     def _end_soon(self, identifier: str) -> None:
         if identifier in self._sessions:

@@ -16,6 +16,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 from visavis.engines.client import EngineClient, EngineSession, Frame, PersonInfo
+from visavis.engines.errors import EngineError
+from visavis.server.config import IceServer
 from visavis.server.media.budget import BudgetControl
 from visavis.server.media.encoder import Encoded, VideoEncoder, open_encoder
 from visavis.server.media.face import TICK_SECONDS, FaceLine, Job
@@ -197,7 +199,12 @@ class LiveSession:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._frame, sessions, frame)
 
-        self._engine = self._engine_client.open(self.person.name, on_frame)
+        def on_error(error: EngineError) -> None:
+            logger.error("a session's engine failed: %s", error)
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._on_end)
+
+        self._engine = self._engine_client.open(self.person.name, on_frame, on_error=on_error)
         sessions.append(self._engine)
 
     def _close_engine(self) -> None:
@@ -272,9 +279,7 @@ class LiveSession:
             voice.delay_more(change)
 
     def _microphone_packet(self, sequence: int, timestamp: int, payload: bytes) -> None:
-        now = self._clock()
-        next_pull = now if self._voice is None else self._voice.next_pull
-        self._microphone.add(sequence, timestamp, payload, now=now, next_pull=next_pull)
+        self._microphone.add(sequence, timestamp, payload, now=self._clock())
 
     # -- the picture ------------------------------------------------------------------------
 

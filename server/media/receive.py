@@ -1,8 +1,8 @@
 """The microphone's stream: packets in, exactly as many samples out as the clock asks for.
 
-Reordering, loss, silence on purpose (DTX), late packets and the microphone's own clock are all
-settled here, so that what follows sees one steady 48 kHz timeline that the voice and the picture
-share. Pure but for the decoder it is given.
+Reordering, loss, silence on purpose (DTX), late packets and surplus are all settled here, so that
+what follows sees one steady 48 kHz timeline that the voice and the picture share. Pure but for the
+decoder it is given.
 """
 
 from __future__ import annotations
@@ -13,16 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.server.media.conceal import FADE_SAMPLES, Concealer
-from visavis.server.media.depth import DepthControl
+from visavis.server.media.depth import CHUNK, DepthControl
 from visavis.server.media.jitter import Gap, JitterBuffer
-from visavis.server.media.resample import stretch
 
-__all__ = ["CHUNK", "Decoder", "MicrophoneStream"]
+__all__ = ["Decoder", "MicrophoneStream"]
 
 RATE = 48_000
-CHUNK = 960
-"""Samples in one step of 20 ms."""
-CONTEXT = 8
 CROSSFADE = RATE * 5 // 1000
 QUIET = 0.004  # full scale is 1; about -48 dB
 
@@ -47,9 +43,12 @@ class MicrophoneStream:
         self._concealer = Concealer()
         self._depth = DepthControl()
         self._pcm = np.zeros(0, np.float32)
-        self._before = np.zeros(CONTEXT, np.float32)
+        self._position = 0
         self._packet_samples = CHUNK
         self._filled = 0
+        self._begun = False
+        self.shift_seconds = 0.0
+        """By how much the last :meth:`pull` wants all further steps to be moved."""
         self.concealed_samples = 0
         """Sound that was made up in place of sound that did not come."""
         self.skipped_samples = 0
@@ -64,7 +63,7 @@ class MicrophoneStream:
 
     @property
     def depth_seconds(self) -> float:
-        """How long a packet waits on average between its arrival and its being played."""
+        """How long a packet waits on average between its arrival and its step."""
         return self._depth.mean_slack
 
     @property
@@ -72,43 +71,33 @@ class MicrophoneStream:
         """Samples that are there and not yet pulled."""
         return len(self._pcm) + len(self._jitter) * self._packet_samples
 
-    def add(
-        self, sequence: int, timestamp: int, payload: bytes, *, now: float, next_pull: float
-    ) -> None:
-        """Take a packet that came at ``now``; ``next_pull`` is when :meth:`pull` comes next."""
-        ahead = self.waiting_samples
-        if not self._jitter.add(sequence, timestamp, payload):
-            return
-        self._depth.arrived(now, next_pull - now + ahead // CHUNK * (CHUNK / RATE))
+    def add(self, sequence: int, timestamp: int, payload: bytes, *, now: float) -> None:
+        """Take a packet that came at ``now``."""
+        position = self._position + self.waiting_samples
+        if self._jitter.add(sequence, timestamp, payload):
+            self._depth.arrived(now, position)
 
-    def pull(self, now: float) -> NDArray[np.float32]:
-        """The next 20 ms, ``f32[960]``; silence when the microphone sends nothing."""
-        plan = self._depth.plan(now, CHUNK)
-        used = CHUNK + plan.nudge
-        self._fill(used + CONTEXT if plan.nudge else used, now, starve_below=used)
+    def pull(self, due: float) -> NDArray[np.float32]:
+        """The step that is due at ``due``, ``f32[960]``; silence when the microphone is silent."""
+        plan = self._depth.plan(due, self._position)
+        self.shift_seconds = plan.shift
         if plan.skip:
-            self._skip(plan.skip, used, at_once=plan.at_once, now=now)
-        if plan.nudge and len(self._pcm) >= used + CONTEXT:
-            line = np.concatenate([self._before, self._pcm[: used + CONTEXT]])
-            out = stretch(line, CHUNK)
-            self._depth.inserted(-plan.nudge)
-        else:
-            used = CHUNK
-            out = self._pcm[:CHUNK]
-        self._before = self._pcm[used - CONTEXT : used]
-        self._pcm = self._pcm[used:]
+            self._skip(plan.skip, at_once=plan.at_once)
+        self._fill(CHUNK, due, make_up=True)
+        self._position += CHUNK
+        out, self._pcm = self._pcm[:CHUNK], self._pcm[CHUNK:]
         return out
 
-    def _fill(self, wanted: int, now: float, *, starve_below: int) -> None:
-        """Decode until ``wanted`` samples are there; make up what lacks below ``starve_below``."""
+    def _fill(self, wanted: int, now: float, *, make_up: bool) -> None:
+        """Decode until ``wanted`` samples are there, and ``make_up`` what lacks."""
         parts = [self._pcm]
         have = len(self._pcm)
         while have < wanted:
             piece = self._jitter.pop(self._filled)
             if piece is None:
-                if have >= starve_below:
+                if not make_up:
                     break
-                missing = starve_below - have
+                missing = wanted - have
                 parts.append(self._make_up(missing))
                 self._filled += missing
                 self._depth.inserted(missing)
@@ -123,6 +112,7 @@ class MicrophoneStream:
                 pcm = self._decoder.decode(piece.payload)
                 self._jitter.played(piece, len(pcm))
                 if len(pcm):
+                    self._begun = True
                     self._packet_samples = len(pcm)
                     parts.append(self._concealer.good(pcm))
                     have += len(pcm)
@@ -133,7 +123,7 @@ class MicrophoneStream:
         lost = self._jitter.absorbed
         if lost:
             self._depth.inserted(-lost)
-        elif self._filled <= FADE_SAMPLES:
+        elif self._begun and self._filled <= FADE_SAMPLES:
             # It came after all, so a deeper buffer would have helped. Longer than the fade it is
             # a pause of the sender, and no buffer helps.
             self._depth.widen(now)
@@ -143,28 +133,23 @@ class MicrophoneStream:
         audible = max(0, min(samples, FADE_SAMPLES - self._concealer.made))
         if audible == 0:
             return np.zeros(samples, np.float32)
-        made = self._concealer.conceal(samples)
         if self._concealer.heard:
             self.concealed_samples += audible
-        return made
+        return self._concealer.conceal(samples)
 
-    def _skip(self, surplus: int, used: int, *, at_once: bool, now: float) -> None:
+    def _skip(self, surplus: int, *, at_once: bool) -> None:
         """Leave out up to ``surplus`` samples, with a cross-fade over the joint."""
-        surplus = min(surplus, max(0, self.waiting_samples - used))
-        if surplus < CROSSFADE and not at_once:
-            return
-        self._fill(used + surplus, now, starve_below=0)
-        surplus = min(surplus, len(self._pcm) - used)
+        self._fill(CHUNK + surplus, 0.0, make_up=False)
+        surplus = min(surplus, len(self._pcm) - CHUNK)
         if surplus <= 0:
             return
-        reach = self._pcm[: used + surplus]
+        reach = self._pcm[: CHUNK + surplus]
         quiet = float(np.sqrt(np.mean(np.square(reach)))) < QUIET
         if not quiet and not at_once:
             return
-        n = min(CROSSFADE, used)
-        rise = np.linspace(0.0, 1.0, n, dtype=np.float32)
-        joint = reach[:n] * (1 - rise) + reach[surplus : surplus + n] * rise
-        self._pcm = np.concatenate([joint, self._pcm[surplus + n :]])
+        rise = np.linspace(0.0, 1.0, CROSSFADE, dtype=np.float32)
+        joint = reach[:CROSSFADE] * (1 - rise) + reach[surplus : surplus + CROSSFADE] * rise
+        self._pcm = np.concatenate([joint, self._pcm[surplus + CROSSFADE :]])
         self._depth.inserted(-surplus)
         self.skipped_samples += surplus
         self.cuts += not quiet

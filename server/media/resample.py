@@ -1,11 +1,11 @@
-"""48 kHz to 16 kHz, streaming, with a known delay; and one sample more or less for clock drift."""
+"""48 kHz to 16 kHz, streaming, with a delay that is known and made good elsewhere."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DELAY_SAMPLES", "Decimator", "stretch"]
+__all__ = ["DELAY_SAMPLES", "Decimator"]
 
 FACTOR = 3
 TAPS = 61
@@ -47,27 +47,3 @@ class Decimator:
         windows = np.lib.stride_tricks.sliding_window_view(line, TAPS)[::FACTOR]
         out: NDArray[np.float32] = windows @ self._taps
         return out
-
-
-_HALF = 8  # taps of the interpolator on each side
-
-
-def stretch(pcm: NDArray[np.float32], n: int) -> NDArray[np.float32]:
-    """Interpolate ``m + 2 * 8`` samples to ``n``, where ``n`` is ``m`` or one more or one less.
-
-    The first and last eight samples are context and not part of the result. Output sample ``i``
-    lies at ``i * m / n`` of the input: nothing jumps at either end.
-    """
-    m = len(pcm) - 2 * _HALF
-    if m == n:
-        return pcm[_HALF:-_HALF]
-    position = np.arange(n) * (m / n)
-    whole = position.astype(np.intp)
-    fraction = position - whole
-    offsets = np.arange(-_HALF + 1, _HALF + 1)
-    distance = fraction[:, None] - offsets[None, :]
-    weights = np.sinc(distance) * np.cos(np.pi * distance / (2 * _HALF + 2)) ** 2
-    weights /= weights.sum(1, keepdims=True)
-    windows = pcm[(whole + _HALF)[:, None] + offsets[None, :]]
-    out: NDArray[np.float32] = np.einsum("ij,ij->i", windows, weights).astype(np.float32)
-    return out

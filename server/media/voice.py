@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.server.media.clock import STEP_SECONDS, Pacer
-from visavis.server.media.receive import CHUNK, MicrophoneStream
+from visavis.server.media.depth import CHUNK
+from visavis.server.media.receive import MicrophoneStream
 from visavis.server.media.resample import DELAY_SAMPLES, Decimator
 
 __all__ = ["LATEST", "VoiceLine", "VoiceStep"]
@@ -62,11 +63,6 @@ class VoiceLine:
         """Steps of voice that were left out because the server itself was stalled."""
 
     @property
-    def next_pull(self) -> float:
-        """When the next 20 ms are taken from the microphone."""
-        return self._pulls.next_due
-
-    @property
     def next_due(self) -> float:
         """When :meth:`pull` or :meth:`send` has something to do next."""
         return min(self._pulls.next_due, self._sends.next_due)
@@ -91,7 +87,9 @@ class VoiceLine:
         """
         parts = []
         for step in self._pulls.poll(now):
-            pcm = self._microphone.pull(now)
+            pcm = self._microphone.pull(self._pulls.due(step))
+            self._pulls.shift(self._microphone.shift_seconds)
+            self._sends.shift(self._microphone.shift_seconds)
             parts.append(self._decimator.process(pcm))
             # The decimator shows sound DELAY_SAMPLES late; the voice waits as long, for the lips.
             line = np.concatenate([self._carry, pcm])

@@ -1,0 +1,191 @@
+"""A real in-process engine with a trivial picture: frame ``k`` shows ``k`` and how loud it was.
+
+It keeps the engine's contract: one thread of its own, ticks of 640 samples, frame ``k`` as soon as
+audio up to ``40 k + lookahead`` ms is there, ticks more than two behind skipped, generations.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.engines.client import EngineSession, Frame, PersonInfo, SessionStats
+from visavis.engines.errors import EngineError, EngineFull, UnknownPerson
+
+__all__ = ["BITS", "FakeEngine", "draw", "read_index", "read_level"]
+
+TICK = 640
+BLOCK = 16  # pixels; survives any bit rate
+BITS = 16
+SKIP_BEHIND = 2
+
+
+def draw(index: int, level: float, width: int, height: int) -> NDArray[np.uint8]:
+    """An I420 picture: ``index`` in 16 black or white blocks, ``level`` (0..1) as a grey one."""
+    i420 = np.full((height * 3 // 2, width), 128, np.uint8)
+    for bit in range(BITS):
+        row, column = divmod(bit, 4)
+        value = 220 if index >> bit & 1 else 30
+        y, x = row * BLOCK, column * BLOCK
+        i420[y : y + BLOCK, x : x + BLOCK] = value
+    y = 4 * BLOCK
+    i420[y : y + BLOCK, : 4 * BLOCK] = int(30 + 190 * min(1.0, level))
+    return i420
+
+
+def read_index(luma: NDArray[np.uint8]) -> int:
+    """The index of a decoded picture."""
+    index = 0
+    for bit in range(BITS):
+        row, column = divmod(bit, 4)
+        y, x = row * BLOCK + BLOCK // 2, column * BLOCK + BLOCK // 2
+        index |= int(luma[y - 2 : y + 2, x - 2 : x + 2].mean() > 125) << bit
+    return index
+
+
+def read_level(luma: NDArray[np.uint8]) -> float:
+    """The level of a decoded picture."""
+    y = 4 * BLOCK
+    return float((luma[y + 4 : y + 12, 8 : 4 * BLOCK - 8].mean() - 30) / 190)
+
+
+class _Session:
+    def __init__(self, engine: FakeEngine, on_frame: Callable[[Frame], None]) -> None:
+        self.generation = 0
+        self.rendered = 0
+        self.skipped = 0
+        self._engine = engine
+        self._on_frame = on_frame
+        self._pcm = np.zeros(0, np.float32)
+        self._start = 0  # sample index of self._pcm[0]
+        self._tick = 0
+        self.pushed = 0
+        self.closed = False
+
+    def push(self, pcm: NDArray[np.float32]) -> None:
+        assert pcm.dtype == np.float32 and pcm.ndim == 1
+        with self._engine.changed:
+            self._pcm = np.concatenate([self._pcm, pcm])
+            self.pushed += len(pcm)
+            self._engine.changed.notify()
+
+    def clear(self) -> int:
+        with self._engine.changed:
+            self.generation += 1
+            return self.generation
+
+    def stats(self) -> SessionStats:
+        return SessionStats(self.rendered, self.skipped, 0, 0, 1.0, 2.0, None)
+
+    def close(self) -> None:
+        with self._engine.changed:
+            self.closed = True
+            self._engine.sessions.discard(self)
+
+    def work(self) -> Callable[[], None] | None:
+        """Take the next tick that can be drawn; called with the lock held."""
+        lookahead = self._engine.person.lookahead_ms * 16
+        possible = (self.pushed - lookahead) // TICK + 1  # first tick that cannot be drawn yet
+        if possible <= self._tick:
+            return None
+        if possible - self._tick > SKIP_BEHIND:
+            self.skipped += possible - SKIP_BEHIND - self._tick
+            self._tick = possible - SKIP_BEHIND
+        index, self._tick = self._tick, self._tick + 1
+        first = index * TICK - self._start
+        level = float(np.abs(self._pcm[first : first + TICK]).max())
+        self._pcm = self._pcm[first:]
+        self._start += first
+        generation = self.generation
+        self.rendered += 1
+
+        def render() -> None:
+            time.sleep(self._engine.render_seconds)
+            person = self._engine.person
+            picture = draw(index, level, person.width, person.height)
+            self._on_frame(Frame(index, generation, picture, min(1.0, level)))
+
+        return render
+
+
+class FakeEngine:
+    """An EngineClient.
+
+    Args:
+        size: width and height of the picture.
+        places: how many sessions fit.
+        render_seconds: how long a frame takes.
+        lookahead_ms: how much sound after its pts a frame needs.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int = 128,
+        places: int = 4,
+        render_seconds: float = 0.004,
+        lookahead_ms: int = 100,
+    ) -> None:
+        self.person = PersonInfo(
+            name="fake",
+            display_name="Fake",
+            width=size,
+            height=size,
+            fps=25,
+            lookahead_ms=lookahead_ms,
+            id="0" * 64,
+            poster=b"\xff\xd8poster",
+            preview=bytes(range(256)) * 4,
+        )
+        self.render_seconds = render_seconds
+        self.sessions: set[_Session] = set()
+        self.changed = threading.Condition()
+        self._places = places
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="fake-engine")
+        self._thread.start()
+
+    def persons(self) -> tuple[PersonInfo, ...]:
+        return (self.person,)
+
+    def capacity(self) -> int:
+        return self._places
+
+    def open(
+        self,
+        person: str,
+        on_frame: Callable[[Frame], None],
+        *,
+        seed: int | None = None,
+        on_error: Callable[[EngineError], None] | None = None,
+    ) -> EngineSession:
+        if person != self.person.name:
+            raise UnknownPerson(person, (self.person.name,))
+        with self.changed:
+            if len(self.sessions) >= self._places:
+                raise EngineFull(self._places)
+            session = _Session(self, on_frame)
+            self.sessions.add(session)
+            return session
+
+    def close(self) -> None:
+        with self.changed:
+            self._closed = True
+            self.changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self.changed:
+                if self._closed:
+                    return
+                jobs = [job for s in list(self.sessions) if (job := s.work()) is not None]
+                if not jobs:
+                    self.changed.wait(0.2)
+                    continue
+            for job in jobs:
+                job()
