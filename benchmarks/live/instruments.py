@@ -1,0 +1,237 @@
+"""Engines for measuring: one that labels and notes every frame of another, and a bare echo.
+
+The server holds them as it holds any `EngineClient`; it knows nothing of the measurement.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import threading
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.benchmarks.live import barcode
+from visavis.benchmarks.live.records import ServerNotes
+from visavis.engines.client import EngineClient, EngineSession, Frame, PersonInfo, SessionStats
+from visavis.engines.errors import EngineError, EngineFull, UnknownPerson
+from visavis.engines.person import Person
+
+__all__ = ["ECHO_LOOKAHEAD_MS", "BarcodeEngine", "EchoEngine", "background", "checksum"]
+
+ECHO_LOOKAHEAD_MS = 40
+TICK_SAMPLES = 640
+LONGEST_BACKGROUND = 125  # frames kept of it: 5 s, 50 MB at 512 x 512
+
+
+def checksum(i420: NDArray[np.uint8]) -> int:
+    """A checksum of every fourth row of a frame: equal pictures, equal numbers."""
+    return zlib.crc32(np.ascontiguousarray(i420[::4]).tobytes())
+
+
+class BarcodeEngine:
+    """Gives what another engine gives, with each frame's index drawn into it, and notes the times.
+
+    Args:
+        engine: the engine that is measured.
+        folder: where each session's `ServerRecord` is written when it closes, as
+            ``session-N.npz``, N counting from 1 in the order of opening.
+    """
+
+    def __init__(self, engine: EngineClient, folder: Path) -> None:
+        self._engine = engine
+        self._folder = folder
+        self._numbers = itertools.count(1)
+
+    def persons(self) -> tuple[PersonInfo, ...]:
+        """The measured engine's persons."""
+        return self._engine.persons()
+
+    def capacity(self) -> int:
+        """The measured engine's capacity."""
+        return self._engine.capacity()
+
+    def open(
+        self,
+        person: str,
+        on_frame: Callable[[Frame], None],
+        *,
+        seed: int | None = None,
+        on_error: Callable[[EngineError], None] | None = None,
+    ) -> EngineSession:
+        """Begin a session of the measured engine, with a fixed seed if none is given."""
+        info = next((info for info in self.persons() if info.name == person), None)
+        notes = ServerNotes(info.lookahead_ms if info else 0)
+
+        def label(frame: Frame) -> None:
+            made = time.monotonic()
+            busy = time.thread_time()
+            picture = checksum(frame.i420)
+            barcode.draw(frame.i420, frame.index)
+            notes.frames.append((frame.index, made, picture, frame.speech, frame.generation))
+            notes.overhead_s += time.thread_time() - busy
+            on_frame(frame)
+
+        session = self._engine.open(
+            person, label, seed=1 if seed is None else seed, on_error=on_error
+        )
+        return _NotedSession(session, notes, self._folder / f"session-{next(self._numbers)}.npz")
+
+    def close(self) -> None:
+        """Close the measured engine."""
+        self._engine.close()
+
+
+class _NotedSession:
+    """A session of a `BarcodeEngine`."""
+
+    def __init__(self, session: EngineSession, notes: ServerNotes, path: Path) -> None:
+        self._session = session
+        self._notes = notes
+        self._path = path
+        self._closed = False
+
+    @property
+    def generation(self) -> int:
+        return self._session.generation
+
+    def push(self, pcm: NDArray[np.float32]) -> None:
+        self._notes.pieces.append(pcm.copy())
+        self._notes.push_time.append(time.monotonic())
+        self._session.push(pcm)
+
+    def clear(self) -> int:
+        return self._session.clear()
+
+    def stats(self) -> SessionStats:
+        return self._session.stats()
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        record = self._notes.record(self._session.stats())
+        self._session.close()
+        record.save(self._path)
+
+
+class EchoEngine:
+    """The least an engine can do: frame k as soon as its own 40 ms have come, from stored pictures.
+
+    What it costs and how late it is, is the cost and the delay of everything but the engine.
+
+    Args:
+        frames: the pictures to show, forwards and backwards without end; I420 uint8[H*3//2, W].
+        name, poster: what the page is told.
+    """
+
+    def __init__(
+        self, frames: Sequence[NDArray[np.uint8]], *, name: str = "echo", poster: bytes = b""
+    ) -> None:
+        rows, width = frames[0].shape
+        there = list(frames)
+        self._frames = there + there[-2:0:-1]
+        self._info = PersonInfo(
+            name=name,
+            display_name="Echo",
+            width=width,
+            height=rows * 2 // 3,
+            fps=25,
+            lookahead_ms=ECHO_LOOKAHEAD_MS,
+            id=f"{checksum(frames[0]):064x}",
+            poster=poster,
+            preview=None,
+        )
+        self._open = 0
+
+    def persons(self) -> tuple[PersonInfo, ...]:
+        """The echo alone."""
+        return (self._info,)
+
+    def capacity(self) -> int:
+        """More than one benchmark opens."""
+        return 8
+
+    def open(
+        self,
+        person: str,
+        on_frame: Callable[[Frame], None],
+        *,
+        seed: int | None = None,
+        on_error: Callable[[EngineError], None] | None = None,
+    ) -> EngineSession:
+        """Begin a session; seed and on_error play no part."""
+        if person != self._info.name:
+            raise UnknownPerson(person, (self._info.name,))
+        if self._open >= self.capacity():
+            raise EngineFull(self.capacity())
+        self._open += 1
+        return _EchoSession(self._frames, on_frame, self._left)
+
+    def close(self) -> None:
+        """Nothing to end: sessions hold no threads."""
+
+    def _left(self) -> None:
+        self._open -= 1
+
+
+class _EchoSession:
+    """A session of an `EchoEngine`."""
+
+    def __init__(
+        self,
+        frames: list[NDArray[np.uint8]],
+        on_frame: Callable[[Frame], None],
+        left: Callable[[], None],
+    ) -> None:
+        self._frames = frames
+        self._on_frame = on_frame
+        self._left = left
+        self._lock = threading.Lock()
+        self._samples = 0
+        self._made = 0
+        self._closed = False
+        self.generation = 0
+
+    def push(self, pcm: NDArray[np.float32]) -> None:
+        with self._lock:
+            self._samples += pcm.size
+            ready = range(self._made, self._samples // TICK_SAMPLES)
+            self._made = max(self._made, ready.stop)
+        for index in ready:
+            picture = self._frames[index % len(self._frames)].copy()
+            self._on_frame(Frame(index, self.generation, picture, 1.0))
+
+    def clear(self) -> int:
+        self.generation += 1
+        return self.generation
+
+    def stats(self) -> SessionStats:
+        return SessionStats(self._made, 0, 0, 0, 0.0, 0.0, None)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._left()
+
+
+def background(person: Person) -> list[NDArray[np.uint8]]:
+    """The first frames of a person's own background, I420: what an encoder meets in its life."""
+    frames: list[NDArray[np.uint8]] = []
+    video = next(
+        part
+        for part in person.stage_parts("background").values()
+        if isinstance(part, bytes) and part[4:8] == b"ftyp"
+    )
+    with av.open(io.BytesIO(video), "r") as container:
+        for frame in container.decode(video=0):
+            frames.append(np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8))
+            if len(frames) == LONGEST_BACKGROUND:
+                break
+    return frames
