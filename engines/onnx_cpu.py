@@ -27,8 +27,6 @@ class OnnxCpuGraph:
         options.log_severity_level = 4
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-        # A recurrent state that decays towards 0 would make every product a hundred times slower.
-        options.add_session_config_entry("session.set_denormal_as_zero", "1")
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=[PROVIDER])
         except Exception as error:  # the runtime raises classes that it does not export

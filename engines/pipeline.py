@@ -37,6 +37,7 @@ __all__ = [
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
+ROWS = 4  # feature rows of 10 ms in a tick
 EASE_TICKS = 4  # after `clear`, the mouth reaches what the sound asks for within 160 ms
 _PROBE_TICKS = 12
 _RATE_RUNS = 5
@@ -231,7 +232,12 @@ class Pipeline:
         return min(rates[1], rates[max_batch])
 
     def _hear(self, item: Work) -> None:
-        item.rows = self._stages.audio.step(item.state.audio, item.pcm)
+        rows = self._stages.audio.step(item.state.audio, item.pcm)
+        if item.state.coefficients is None:
+            # A tick's rows end where its look-ahead ends; before the first there is nothing.
+            nothing = np.zeros((-len(rows) % ROWS, rows.shape[1]), np.float32)
+            rows = np.concatenate((nothing, rows))
+        item.rows = rows
 
     def _move(self, items: Sequence[Work]) -> None:
         motion = self._stages.motion
@@ -241,7 +247,12 @@ class Pipeline:
             for item in items
         ]
         rows = [item.rows for item in items if item.rows is not None]
-        coefficients, speech = motion.step(states, rows)
+        for state, early in zip(states, rows, strict=True):
+            # Only a session's first tick has more than its own.
+            for start in range(0, len(early) - ROWS, ROWS):
+                motion.step([state], early[None, start : start + ROWS])
+        features = np.stack([last[-ROWS:] for last in rows])
+        coefficients, speech = motion.step(states, features)
         for item, state, wanted, value in zip(items, states, coefficients, speech, strict=True):
             if item.cleared:
                 item.state.ease_from, item.state.ease_left = item.state.coefficients, EASE_TICKS

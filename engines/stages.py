@@ -7,15 +7,23 @@ have no state. N is the number of sessions in a batch; arrays are C-contiguous.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.engines.audio import LogMel
 from visavis.engines.backend import Graph
+from visavis.engines.background import Background
+from visavis.engines.composite import Feather
+from visavis.engines.errors import PersonFileError
+from visavis.engines.geometry import LinearGeometry
+from visavis.engines.motion import Tract
 from visavis.engines.person import Person
+from visavis.engines.person_manifest import StageSpec
+from visavis.engines.planes import Planes
 from visavis.engines.render import Render
 
 __all__ = [
@@ -47,17 +55,19 @@ class AudioStage(Protocol):
 
 
 class MotionStage(Protocol):
-    """Built as ``Stage(params, parts, run)``, `run` being `Graph.run`."""
+    """Built as ``Stage(params, parts, graph)``."""
 
     size: int  # C, coefficients
 
     def initial_state(self) -> Any: ...
 
-    def step(self, states: Sequence[Any], features: Sequence[F32]) -> tuple[F32, F32]:
-        """Take each session's new rows, give coefficients f32[N, C] and speech f32[N].
+    def step(self, states: Sequence[Any], features: F32) -> tuple[F32, F32]:
+        """Take f32[N, 4, F] rows, give coefficients f32[N, C] and speech f32[N].
 
-        A session's first tick carries all rows of the look-ahead, every other one four. States
-        change; their arrays are replaced, not written into, so that a shallow copy undoes a step.
+        The rows end where the tick's look-ahead L ends: tick k is given rows 4k + L/10 - 4 to
+        4k + L/10 - 1, and before the first tick all earlier ones, preceded by rows of zeros to make
+        them a multiple of four. States change; their arrays are replaced, not written into, so that
+        a shallow copy undoes a step.
         """
 
 
@@ -84,6 +94,7 @@ class RasterStage(Protocol):
     """Built as ``Stage(params, parts)``."""
 
     planes: int  # P
+    size: int  # S
 
     def draw(self, vertices: F32, choices: Sequence[Any], pictures: Sequence[U8], out: F32) -> None:
         """Draw f32[N, P, S/2, S/2] into `out`."""
@@ -110,4 +121,68 @@ class Stages:
 
 
 def build_stages(person: Person, graphs: Mapping[str, Graph]) -> Stages:
-    raise NotImplementedError
+    """Build the stages of a person.
+
+    Args:
+        graphs: the person's networks by name, ready to run.
+
+    Raises:
+        PersonFileError: stages do not fit together. What stages themselves raise about their
+            parameters and parts (KeyError, TypeError, ValueError) is passed on.
+    """
+    built: dict[str, Any] = {
+        name: _BUILDERS[spec.op](person, spec, graphs) for name, spec in person.stages.items()
+    }
+    stages = Stages(**built)
+    planes, size = stages.render.planes[0], 2 * stages.render.planes[1]
+    if (stages.raster.planes, stages.raster.size) != (planes, size):
+        raise PersonFileError(
+            f"The raster draws {stages.raster.planes} planes for {stages.raster.size} pixels, the "
+            f"renderer takes {planes} for {size}."
+        )
+    if stages.render.coefficients not in (None, (stages.motion.size,)):
+        raise PersonFileError(
+            f"The renderer takes coefficients of shape {stages.render.coefficients}, the motion "
+            f"gives {stages.motion.size}."
+        )
+    return stages
+
+
+def _logmel(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> AudioStage:
+    return LogMel(spec.params)
+
+
+def _tract(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> MotionStage:
+    return Tract(spec.params, person.stage_parts("motion"), graphs[spec.params["graph"]])
+
+
+def _linear(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> GeometryStage:
+    return LinearGeometry(spec.params, person.stage_parts("geometry"))
+
+
+def _planes(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> RasterStage:
+    return Planes(spec.params, person.stage_parts("raster"))
+
+
+def _graph(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> Render:
+    name = spec.params["graph"]
+    return Render(spec.params, person.graphs[name], graphs[name])
+
+
+def _feather(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> CompositeStage:
+    return Feather(spec.params, person.stage_parts("composite"))
+
+
+def _walk(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> BackgroundStage:
+    return Background(spec.params, person.stage_parts("background"))
+
+
+_BUILDERS: Mapping[str, Callable[[Person, StageSpec, Mapping[str, Graph]], Any]] = {
+    "logmel@1": _logmel,
+    "tract@1": _tract,
+    "linear@1": _linear,
+    "planes@1": _planes,
+    "graph@1": _graph,
+    "feather@1": _feather,
+    "walk@1": _walk,
+}

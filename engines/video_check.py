@@ -32,9 +32,10 @@ def check_video(
         # The format is given, so that no other demuxer (playlists, for one) is ever chosen.
         with av.open(io.BytesIO(data), "r", format="mp4") as container:
             videos = container.streams.video
-            if len(videos) != 1 or videos[0].codec_context.name != "h264":
+            # Of a codec that FFmpeg does not know there is no context.
+            context = videos[0].codec_context if len(videos) == 1 else None
+            if context is None or context.name != "h264":
                 raise PersonFileError(f"{name!r} does not hold one H.264 picture stream.")
-            context = videos[0].codec_context
             if context.pix_fmt not in ("yuv420p", "yuvj420p"):
                 raise PersonFileError(f"{name!r} is {context.pix_fmt}; it must be yuv420p.")
             if width is not None and (context.width, context.height) != (width, height):

@@ -125,7 +125,7 @@ class FakeMotion:
     def initial_state(self) -> Counter:
         return Counter()
 
-    def step(self, states: Sequence[Counter], features: Sequence[F32]) -> tuple[F32, F32]:
+    def step(self, states: Sequence[Counter], features: F32) -> tuple[F32, F32]:
         for state, rows in zip(states, features, strict=True):
             state.value += float(rows.sum())
             # After the change of state: a batch that fails must not count anything twice.
