@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from aioice import Candidate
-from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, rtp
+from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, clock, rtp
 from aiortc.rtcrtpparameters import (
     RTCRtpCodecParameters,
     RTCRtpHeaderExtensionParameters,
@@ -118,15 +118,15 @@ def tap_receiver(receiver: RTCRtpReceiver, payload_type: int, on_packet: PacketH
     receiver.receive = receive  # type: ignore[method-assign]
 
 
-def report_on_time(sender: RTCRtpSender, lateness: Callable[[], float]) -> None:
+def report_on_time(sender: RTCRtpSender, age: Callable[[], float]) -> None:
     """Send reports that name the moment a packet *should* have left.
 
     The browser aligns voice and picture by these reports. aiortc reports when the last packet did
-    leave, so a late one would move the lips; ``lateness`` says by how many seconds it was late.
+    leave, so a late one would move the lips; ``age`` says how many seconds ago it should have left.
     """
 
     async def report() -> None:
-        ntp = _get(sender, "ntp_timestamp") - round(lateness() * (1 << 32))
+        ntp = clock.current_ntp_time() - round(age() * (1 << 32))
         packets: list[rtp.AnyRtcpPacket] = [
             rtp.RtcpSrPacket(
                 ssrc=sender._ssrc,
@@ -158,9 +158,10 @@ def report_on_time(sender: RTCRtpSender, lateness: Callable[[], float]) -> None:
                 if _get(sender, "packet_count"):
                     await report()
         except asyncio.CancelledError:
-            pass
-        await sender._send_rtcp([rtp.RtcpByePacket(sources=[sender._ssrc])])
-        _get(sender, "rtcp_exited").set()
+            await sender._send_rtcp([rtp.RtcpByePacket(sources=[sender._ssrc])])
+        finally:
+            # RTCRtpSender.stop waits for this, whatever happened.
+            _get(sender, "rtcp_exited").set()
 
     assert hasattr(sender, "_run_rtcp")
     sender._run_rtcp = run  # type: ignore[method-assign]

@@ -119,6 +119,7 @@ class LiveSession:
                 key_frame=self._face.want_key_frame,
                 state=self._peer_state,
             ),
+            clock=self._clock,
         )
         return await self._peer.answer(offer)
 
@@ -271,8 +272,8 @@ class LiveSession:
             engine.push(pcm)
         base = self._base_tick * VOICE_PTS_PER_TICK
         for step in voice.send(now):
-            lateness = now - voice.due(step.index)
-            peer.voice.put(self._opus.encode(step.pcm), base + step.pts, lateness=lateness)
+            packet = self._opus.encode(step.pcm)
+            peer.voice.put(packet, base + step.pts, due=voice.due(step.index))
         self._send_frames(now)
         change = self._budget.plan(now)
         if change:
@@ -332,9 +333,8 @@ class LiveSession:
             if self._last_tick >= 0:
                 self._frames_missing += encoded.index - self._last_tick - 1
             self._last_tick = encoded.index
-            lateness = now - first - encoded.index * TICK_SECONDS
-            pts = encoded.index * VIDEO_PTS_PER_TICK
-            if not peer.face.put(encoded.data, pts, lateness=lateness):
+            due = first + encoded.index * TICK_SECONDS
+            if not peer.face.put(encoded.data, encoded.index * VIDEO_PTS_PER_TICK, due=due):
                 self._face.want_key_frame()
 
     # -- what it says about itself ----------------------------------------------------------

@@ -61,6 +61,7 @@ class Peer:
         loopback: whether to offer 127.0.0.1, for a browser on this machine.
         prefer_h264: choose H.264 where the offer has both codecs.
         events: whom to tell.
+        clock: the session's, in seconds.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Peer:
         loopback: bool,
         prefer_h264: bool,
         events: PeerEvents,
+        clock: Callable[[], float],
     ) -> None:
         self.voice = PacketTrack("audio", VOICE_CLOCK_RATE)
         self.face = PacketTrack("video", VIDEO_CLOCK_RATE, limit=4)
@@ -77,6 +79,7 @@ class Peer:
         self._loopback = loopback
         self._prefer_h264 = prefer_h264
         self._events = events
+        self._clock = clock
         self._username = ""
         self._candidates = 0
         servers = [
@@ -147,7 +150,7 @@ class Peer:
         private.set_codecs(transceiver, [opus])
         transceiver.direction = "sendrecv"
         transceiver.sender.replaceTrack(self.voice)
-        private.report_on_time(transceiver.sender, lambda: self.voice.lateness)
+        private.report_on_time(transceiver.sender, lambda: self._clock() - self.voice.due)
         if offer.sends_audio:
             private.tap_receiver(transceiver.receiver, opus.payloadType, self._events.packet)
 
@@ -158,7 +161,7 @@ class Peer:
         transceiver.direction = "sendonly"
         transceiver.sender.replaceTrack(self.face)
         private.on_key_frame_request(transceiver.sender, self._events.key_frame)
-        private.report_on_time(transceiver.sender, lambda: self.face.lateness)
+        private.report_on_time(transceiver.sender, lambda: self._clock() - self.face.due)
         private.set_extension_map(transceiver.sender, PlayoutDelayMap())
         identifier = offer.video_extensions.get(PLAYOUT_DELAY_URI)
         if identifier is not None:
