@@ -135,7 +135,7 @@ class _VideoFile:
             raise _unwritable(path.parent, error) from error
         picture = self._container.add_stream("libx264", rate=person.fps)
         picture.width, picture.height, picture.pix_fmt = person.width, person.height, "yuv420p"
-        picture.time_base = Fraction(1, person.fps)
+        self._tick = Fraction(1, person.fps)
         # Without B-frames the first picture has time stamp 0, as the first sample of sound has.
         picture.options = {"preset": "veryfast", "crf": "17", "g": "50", "bf": "0"}
         context = picture.codec_context
@@ -159,7 +159,7 @@ class _VideoFile:
     def show(self, i420: NDArray[np.uint8]) -> None:
         """Append a picture."""
         frame = av.VideoFrame.from_ndarray(i420, "yuv420p")
-        frame.pts, frame.time_base = self.frames, self._picture.time_base
+        frame.pts, frame.time_base = self.frames, self._tick
         frame.color_range, frame.colorspace = _LIMITED, _SMPTE170M
         self._mux(self._picture, frame)
         self.frames += 1
