@@ -1,7 +1,7 @@
 """A tiny person with every real stage: untrained networks, a mesh of 33 points, 60 frames.
 
-Built without torch, so that the engine's own tests need none. The weights are large enough for sound
-to move the mouth and for the mouth to change the picture: a test must see what it tests.
+Built without torch, so that the engine's own tests need none. The weights are large enough for
+sound to move the mouth and for the mouth to change the picture: a test must see what it tests.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def voice(seconds: float, seed: int = 0) -> NDArray[np.float32]:
     )
     syllables = np.clip(np.sin(2 * np.pi * 3.1 * time + seed), 0, 1)
     noise = 0.002 * random.standard_normal(len(time))
-    return (0.2 * buzz * syllables + noise).astype(np.float32)
+    return (0.1 * buzz * syllables + noise).astype(np.float32)
 
 
 def _manifest(name: str, lookahead_ms: int) -> dict[str, Any]:
