@@ -10,10 +10,9 @@ from __future__ import annotations
 import datetime
 import os
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from visavis.benchmarks.live.browser import Box, find_chromium, launched
 from visavis.benchmarks.live.machine import machine, versions
@@ -24,7 +23,7 @@ from visavis.benchmarks.live.session import measure
 from visavis.benchmarks.live.speech import read, varied, write
 from visavis.engines.errors import ConfigError
 
-__all__ = ["run", "table"]
+__all__ = ["driver_pid", "run", "table"]
 
 SEED = 1
 LEAST_SECONDS = 20
@@ -57,6 +56,10 @@ def run(
     """
     if seconds < LEAST_SECONDS:
         raise ConfigError(f"The live benchmark needs at least {LEAST_SECONDS} seconds.")
+    if find_spec("psutil") is None or find_spec("playwright") is None:
+        raise ConfigError(
+            "The live benchmark needs the [bench] extra: pip install 'visavis[bench]'."
+        )
     program = find_chromium(chromium)
     loaded = load(person)
     areas = boxes(loaded) or (MIDDLE, MIDDLE)
@@ -80,7 +83,7 @@ def run(
         write(folder / "microphone.wav", samples)
         with launched(program, folder / "microphone.wav") as browser:
             result["versions"]["chromium"] = browser.version
-            pid = _driver_pid()
+            pid = driver_pid()
             for leg in ("echo", "person"):
                 result[leg] = measure(
                     leg,
@@ -98,7 +101,9 @@ def run(
     return result
 
 
-def _driver_pid() -> int:
+def driver_pid() -> int:
     """The process that drives the browser: the only child we have at that moment."""
+    import psutil
+
     (driver,) = psutil.Process().children()
     return int(driver.pid)

@@ -62,17 +62,9 @@ def find_chromium(given: Path | None = None) -> Path:
 
 @contextmanager
 def launched(program: Path, microphone: Path) -> Iterator[Browser]:
-    """A headless browser whose microphone plays a wav file, from its start at each opening.
+    """A headless browser whose microphone plays a wav file, from its start at each opening."""
+    from playwright.sync_api import sync_playwright
 
-    Raises:
-        ConfigError: the [bench] extra is not installed.
-    """
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        raise ConfigError(
-            "The live benchmark needs the [bench] extra: pip install 'visavis[bench]'."
-        ) from None
     arguments = [*FLAGS, f"--use-file-for-fake-audio-capture={microphone}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--no-sandbox")  # Chromium has no sandbox for root

@@ -61,7 +61,7 @@ class Alignment:
         if not self.sure.any():
             return np.full(times.shape, np.nan)
         known = self.times[self.sure]
-        lags = np.interp(times, known, self.lags[self.sure])
+        lags: Samples = np.interp(times, known, self.lags[self.sure])
         right = np.clip(np.searchsorted(known, times), 0, known.size - 1)
         left = np.clip(right - 1, 0, known.size - 1)
         distance = np.minimum(np.abs(known[right] - times), np.abs(known[left] - times))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import psutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
 
 __all__ = ["TreeMeter"]
 
@@ -19,6 +22,9 @@ class TreeMeter:
     """
 
     def __init__(self, pid: int, *, without: tuple[str, ...] = ()) -> None:
+        import psutil
+
+        self._gone = psutil.NoSuchProcess
         self._root = psutil.Process(pid)
         self._without = without
         self._last: dict[tuple[int, float], float] = {}
@@ -32,7 +38,7 @@ class TreeMeter:
                         continue
                     times = process.cpu_times()
                     key = (process.pid, process.create_time())
-            except psutil.NoSuchProcess:
+            except self._gone:
                 continue
             self._last[key] = times.user + times.system
         return sum(self._last.values())
@@ -40,5 +46,5 @@ class TreeMeter:
     def _members(self) -> list[psutil.Process]:
         try:
             return [self._root, *self._root.children(recursive=True)]
-        except psutil.NoSuchProcess:
+        except self._gone:
             return []

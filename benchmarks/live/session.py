@@ -25,7 +25,6 @@ __all__ = ["TALK", "free_port", "measure", "served"]
 
 TALK = 'button:has-text("Talk live")'
 END = 'button:has-text("End")'
-STARTS = 3  # clicks whose first moving picture is timed
 READY_TIMEOUT_S = 180.0
 RECORD_TIMEOUT_S = 20.0
 SETTLE_S = 5.0  # at the start of a conversation, left out of delays and processor time
@@ -85,8 +84,22 @@ def measure(
     mouth: Box,
     control: Box,
     folder: Path,
+    starts: int = 3,
 ) -> dict[str, Any]:
-    """Run one leg, ``echo`` or ``person``, and return its figures."""
+    """Run one leg and return its figures.
+
+    Args:
+        leg: ``echo`` or ``person``.
+        person: name of a built-in person, or path of a person file.
+        browser: with the speech as its microphone; browser_pid, the root of its processes.
+        seconds: that count, after the first five.
+        mouth, control: boxes of the picture, see `mouth_box`.
+        folder: for the records and the server's log.
+        starts: how many clicks have their first moving picture timed; the last one goes on.
+
+    Raises:
+        ConfigError: the server did not start, or the session did not end.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     command = [sys.executable, "-m", "visavis.benchmarks.live.serving", leg]
@@ -94,13 +107,13 @@ def measure(
     with served(command, port, folder / "server.log") as process:
         page = LivePage(browser, f"http://localhost:{port}/", mouth=mouth, control=control)
         try:
-            starts = []
-            for number in range(STARTS):
+            delays = []
+            for number in range(starts):
                 if number:
                     page.page.click(END)
                     page.page.wait_for_timeout(1000)
                 page.page.wait_for_selector(TALK, state="visible")
-                starts.append(page.first_motion_s(TALK))
+                delays.append(page.first_motion_s(TALK))
             meters = {
                 "server": TreeMeter(process.pid),
                 # The driver between us and the browser is ours, not a viewer's.
@@ -114,7 +127,7 @@ def measure(
             spent = time.monotonic() - begin
             seen = page.record()
             page.page.click(END)
-            noted = _record(folder / f"session-{STARTS}.npz")
+            noted = _record(folder / f"session-{starts}.npz")
         finally:
             page.close()
     return report.figures(noted, seen) | {
@@ -123,8 +136,8 @@ def measure(
             "measurement": round(noted.overhead_s / (spent + SETTLE_S), 4),
         },
         "first_motion": {
-            "slowest_s": max(starts),
-            "each_s": [round(start, 3) for start in starts],
+            "slowest_s": max(delays),
+            "each_s": [round(start, 3) for start in delays],
         },
         "browser": {
             name: value

@@ -18,8 +18,8 @@ from visavis.benchmarks.live.records import RATE, ServerRecord
 __all__ = ["FRAME_S", "PageRecord", "Sound", "Times", "match"]
 
 FRAME_S = 0.04
-LATEST_S = 3.0  # nothing is looked for that took longer than this
-SLACK_S = 0.1  # for what the clocks and the packets may be apart
+LATEST_S = 2.5  # nothing is looked for that took longer than this
+SLACK_S = 1.0  # pauses in a track are not recorded, so places in a recording shift by as much
 
 Seconds = NDArray[np.float64]
 
@@ -56,7 +56,9 @@ class PageRecord:
 
     Attributes:
         index: i64[f], read from each picture that was shown; -1 where it could not be read.
-        presented, displayed, received: f64[f], as requestVideoFrameCallback reports them.
+        presented, displayed, received: f64[f], as requestVideoFrameCallback reports them: handed
+            to the compositor, expected on the screen, received whole. The later one of the first
+            two counts as shown.
         count: i64[f], pictures presented so far; a step of more than one was shown unseen by us.
         mouth, control: u8[f, h, w], luma of two boxes, each 2 x 2 pixels averaged.
         microphone: the track the page sends.
@@ -154,7 +156,7 @@ def match(server: ServerRecord, page: PageRecord) -> Times:
         ready=server.given(need),
         made=made,
         received=page.received[first],
-        displayed=page.displayed[first],
+        displayed=np.fmax(page.displayed, page.presented)[first],
         heard=page.voice.time_at(start + heard_at.lag_at(start)) + page.playout_s,
         in_microphone=spoken_at,
         in_voice=heard_at,

@@ -47,7 +47,7 @@ def packets(
 
 def session(
     *,
-    seconds: float = 18.0,
+    seconds: float = 14.0,
     lookahead_ms: int = 100,
     picture_late_s: float = 0.0,
     voice_late_s: float = 0.0,
