@@ -26,11 +26,12 @@ from aiortc.rtcrtpreceiver import StreamStatistics
 __all__ = [
     "add_header_extension",
     "codecs_of",
+    "ntp_now",
     "offer_loopback",
     "on_key_frame_request",
     "packets_lost",
     "received_packets",
-    "report_on_time",
+    "report_media_time",
     "round_trip_seconds",
     "set_codecs",
     "set_extension_map",
@@ -118,15 +119,15 @@ def tap_receiver(receiver: RTCRtpReceiver, payload_type: int, on_packet: PacketH
     receiver.receive = receive  # type: ignore[method-assign]
 
 
-def report_on_time(sender: RTCRtpSender, age: Callable[[], float]) -> None:
-    """Send reports that name the moment a packet *should* have left.
+def report_media_time(sender: RTCRtpSender, ntp_of_last: Callable[[], int]) -> None:
+    """Send reports that say which NTP time the last packet's timestamp stands for.
 
     The browser aligns voice and picture by these reports. aiortc reports when the last packet did
-    leave, so a late one would move the lips; ``age`` says how many seconds ago it should have left.
+    leave, so a late one would move the lips.
     """
 
     async def report() -> None:
-        ntp = clock.current_ntp_time() - round(age() * (1 << 32))
+        ntp = ntp_of_last()
         packets: list[rtp.AnyRtcpPacket] = [
             rtp.RtcpSrPacket(
                 ssrc=sender._ssrc,
@@ -165,6 +166,11 @@ def report_on_time(sender: RTCRtpSender, age: Callable[[], float]) -> None:
 
     assert hasattr(sender, "_run_rtcp")
     sender._run_rtcp = run  # type: ignore[method-assign]
+
+
+def ntp_now() -> int:
+    """The wall clock as a 64-bit NTP timestamp."""
+    return clock.current_ntp_time()
 
 
 def round_trip_seconds(sender: RTCRtpSender) -> float | None:

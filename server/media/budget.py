@@ -1,6 +1,7 @@
 """How long the voice waits for its picture, beyond the look-ahead: what it needs and no more.
 
-The wait is widened when one frame in ten is late and narrowed slowly when all are early. Pure.
+Frames should be ready just before their voice leaves. Once a second the wait is widened if more
+than one frame in ten was late, and narrowed a little if nine in ten had time to spare. Pure.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from collections import deque
 __all__ = ["BudgetControl"]
 
 WINDOW_FRAMES = 50
-MIN_FRAMES = 12
+MIN_FRAMES = 25
 STEP = 0.005
+MOST_AT_ONCE = 0.020
 LEAST = 0.010
 MOST = 0.120
 LATE_SHARE = 0.10
-SPARE = 0.015  # narrow only when nearly every frame was ready this long before its voice
-PLAN_SECONDS = 0.5
-NARROW_SECONDS = 10.0
+SPARE = 0.010
+PLAN_SECONDS = 1.0
 
 
 class BudgetControl:
@@ -31,17 +32,14 @@ class BudgetControl:
         self._seconds = seconds
         self._late: deque[float] = deque(maxlen=WINDOW_FRAMES)
         self._planned = 0.0
-        self._widened = 0.0
 
     @property
     def seconds(self) -> float:
         """The budget now."""
         return self._seconds
 
-    def ready(self, now: float, late: float) -> None:
+    def ready(self, late: float) -> None:
         """A frame was ready ``late`` seconds after its voice left; negative is early."""
-        if not self._late:
-            self._planned = self._widened = now
         self._late.append(late)
 
     def plan(self, now: float) -> float:
@@ -49,16 +47,13 @@ class BudgetControl:
         if len(self._late) < MIN_FRAMES or now - self._planned < PLAN_SECONDS:
             return 0.0
         self._planned = now
-        ordered = sorted(self._late)
-        usual_worst = ordered[int(len(ordered) * (1 - LATE_SHARE))]
+        usual_worst = sorted(self._late)[int(len(self._late) * (1 - LATE_SHARE))]
         change = 0.0
         if usual_worst > 0:
             steps = int(usual_worst / STEP) + 1
-            change = min(MOST - self._seconds, steps * STEP)
-            self._widened = now
-        elif ordered[-1] < -SPARE and now - self._widened > NARROW_SECONDS:
+            change = min(MOST - self._seconds, MOST_AT_ONCE, steps * STEP)
+        elif usual_worst < -SPARE:
             change = max(LEAST - self._seconds, -STEP)
-            self._widened = now
         if abs(change) < 1e-6:
             return 0.0
         self._seconds += change

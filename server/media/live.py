@@ -119,7 +119,6 @@ class LiveSession:
                 key_frame=self._face.want_key_frame,
                 state=self._peer_state,
             ),
-            clock=self._clock,
         )
         return await self._peer.answer(offer)
 
@@ -273,7 +272,7 @@ class LiveSession:
         base = self._base_tick * VOICE_PTS_PER_TICK
         for step in voice.send(now):
             packet = self._opus.encode(step.pcm)
-            peer.voice.put(packet, base + step.pts, due=voice.due(step.index))
+            peer.voice.put(packet, base + step.pts)
         self._send_frames(now)
         change = self._budget.plan(now)
         if change:
@@ -319,7 +318,7 @@ class LiveSession:
             return
         now = self._clock()
         late = now - self._due_of_first(self._voice) - result.index * TICK_SECONDS
-        self._budget.ready(now, late)
+        self._budget.ready(late)
         self._observer.frame_ready(late * 1000)
         self._send_frames(now)
         self._encode_next(now)
@@ -333,8 +332,7 @@ class LiveSession:
             if self._last_tick >= 0:
                 self._frames_missing += encoded.index - self._last_tick - 1
             self._last_tick = encoded.index
-            due = first + encoded.index * TICK_SECONDS
-            if not peer.face.put(encoded.data, encoded.index * VIDEO_PTS_PER_TICK, due=due):
+            if not peer.face.put(encoded.data, encoded.index * VIDEO_PTS_PER_TICK):
                 self._face.want_key_frame()
 
     # -- what it says about itself ----------------------------------------------------------

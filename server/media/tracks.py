@@ -30,20 +30,20 @@ class PacketTrack(MediaStreamTrack):
         super().__init__()
         self.kind = kind
         self._time_base = Fraction(1, clock_rate)
-        self._packets: deque[tuple[av.Packet[Any], float]] = deque(maxlen=limit)
+        self._packets: deque[av.Packet[Any]] = deque(maxlen=limit)
         self._arrived = asyncio.Event()
         self.dropped = 0
-        self.due = 0.0
-        """When the last packet that was sent should have been, in the session's clock."""
+        self.media_seconds = 0.0
+        """The media time of the last packet that was sent."""
 
-    def put(self, data: bytes, pts: int, *, due: float) -> bool:
-        """Send this now, which was due at ``due``; False if an older one was dropped for it."""
+    def put(self, data: bytes, pts: int) -> bool:
+        """Send this now; False if an older packet had to be dropped for it."""
         packet = av.Packet(data)
         packet.pts = pts
         packet.time_base = self._time_base
         full = len(self._packets) == self._packets.maxlen
         self.dropped += full
-        self._packets.append((packet, due))
+        self._packets.append(packet)
         self._arrived.set()
         return not full
 
@@ -54,7 +54,9 @@ class PacketTrack(MediaStreamTrack):
                 raise MediaStreamError
             self._arrived.clear()
             await self._arrived.wait()
-        packet, self.due = self._packets.popleft()
+        packet = self._packets.popleft()
+        assert packet.pts is not None
+        self.media_seconds = float(packet.pts * self._time_base)
         return packet
 
     def stop(self) -> None:
