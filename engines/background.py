@@ -1,0 +1,181 @@
+"""Operation `walk@1`: the person's own frames, decoded from H.264 as the walk comes to them.
+
+The video has short closed groups of pictures, so that any frame is a few decodes away. Decoded
+groups are kept within a budget of bytes, shared by all sessions of the person; in every tick one
+picture is decoded ahead for each session, so that no tick waits for a whole group.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from numpy.typing import NDArray
+
+from visavis.engines.errors import EngineError, PersonFileError
+from visavis.engines.raster_kernels import blend_frames
+from visavis.engines.walk import FrameChoice, Walk, WalkState
+
+__all__ = ["Background", "Clip"]
+
+U8 = NDArray[np.uint8]
+
+BUDGET_BYTES = 128 << 20
+AHEAD = 24  # ticks
+
+
+class _Group:
+    """One group of pictures, decoded packet by packet."""
+
+    def __init__(self, packets: list[bytes], extradata: bytes) -> None:
+        self.frames: list[U8] = []
+        self.length = len(packets)
+        self._packets = packets
+        context = av.CodecContext.create("h264", "r")
+        context.extradata = extradata
+        context.thread_count = 1
+        self._context: Any = context
+        self._fed = 0
+
+    def decode_to(self, count: int) -> None:
+        """Decode until there are `count` pictures, or all."""
+        while len(self.frames) < min(count, self.length) and self._context is not None:
+            if self._fed < self.length:
+                pictures = self._context.decode(av.Packet(self._packets[self._fed]))
+                self._fed += 1
+            else:
+                pictures = self._context.decode(None)
+                self._context = None  # its buffers are as large as several pictures
+            self.frames += [picture.to_ndarray(format="yuv420p") for picture in pictures]
+        if len(self.frames) >= self.length:
+            self._context = None
+
+
+class Clip:
+    """Frames of a video in memory, by index. Several threads may use it.
+
+    Args:
+        data: an mp4 with one H.264 stream: yuv420p, closed groups of pictures, no reordering.
+        budget: bytes of decoded pictures that are kept; at least two groups are.
+
+    Raises:
+        PersonFileError: it is something else.
+    """
+
+    def __init__(self, data: bytes, *, budget: int = BUDGET_BYTES) -> None:
+        self._groups: list[list[bytes]] = []
+        self._starts: list[int] = []
+        try:
+            with av.open(io.BytesIO(data), format="mp4") as container:
+                stream = container.streams.video[0]
+                self.width, self.height = stream.codec_context.width, stream.codec_context.height
+                self._extradata = stream.codec_context.extradata or b""
+                for packet in container.demux(stream):
+                    if not packet.size:
+                        continue
+                    if packet.is_keyframe:
+                        self._starts.append(sum(map(len, self._groups)))
+                        self._groups.append([])
+                    self._groups[-1].append(bytes(packet))
+        except (FFmpegError, IndexError) as error:
+            raise PersonFileError(f"The person's video cannot be read: {error}.") from None
+        self._where = [
+            (group, offset)
+            for group, packets in enumerate(self._groups)
+            for offset in range(len(packets))
+        ]
+        longest = max(map(len, self._groups), default=1)
+        self._kept_groups = max(2, budget // (self.width * self.height * 3 // 2 * longest))
+        self._cache: OrderedDict[int, _Group] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def frame(self, index: int) -> U8:
+        """Return uint8[H*3/2, W], read-only, shared by all who ask.
+
+        Raises:
+            EngineError: the picture cannot be decoded.
+        """
+        group, offset = self._where[index]
+        with self._lock:
+            pictures = self._decode(group, offset + 1)
+        if offset >= len(pictures):
+            raise EngineError(f"Frame {index} of the person's video cannot be decoded.")
+        return pictures[offset]
+
+    def prepare(self, indices: list[int]) -> None:
+        """Decode one picture: the first of `indices` that is not there, or what it needs first."""
+        with self._lock:
+            for index in indices:
+                group, offset = self._where[index]
+                cached = self._cache.get(group)
+                done = 0 if cached is None else len(cached.frames)
+                if offset >= done:
+                    self._decode(group, done + 1)
+                    return
+
+    def _decode(self, group: int, count: int) -> list[U8]:
+        cached = self._cache.get(group)
+        if cached is None:
+            cached = self._cache[group] = _Group(self._groups[group], self._extradata)
+            while len(self._cache) > self._kept_groups:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(group)
+        try:
+            cached.decode_to(count)
+        except FFmpegError as error:
+            raise EngineError(f"The person's video cannot be decoded: {error}.") from None
+        return cached.frames
+
+
+class Background:
+    """The stage: what `walk` chooses, as pictures.
+
+    Args:
+        params: of `walk.Walk`; "budget_bytes" for decoded pictures, 128 MiB where it is not given.
+        parts: of `walk.Walk`; video, mp4.
+
+    Raises:
+        PersonFileError: the parts do not fit together.
+    """
+
+    def __init__(self, params: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
+        self._clip = Clip(parts["video"], budget=int(params.get("budget_bytes", BUDGET_BYTES)))
+        size = {"width": self._clip.width, "height": self._clip.height}
+        self._walk = Walk({**params, **size}, parts)
+        if len(self._clip) != len(self._walk.pose):
+            raise PersonFileError(
+                f"The person has {len(self._walk.pose)} poses for {len(self._clip)} frames."
+            )
+
+    def initial_state(self, seed: int | None) -> WalkState:
+        """Return the state of a session that begins; see `walk.Walk.initial_state`."""
+        state = self._walk.initial_state(seed)
+        for _ in range(AHEAD):
+            self._clip.prepare(self._walk.upcoming(state, AHEAD))
+        return state
+
+    def step(self, state: WalkState, speech: float) -> FrameChoice:
+        """Choose the next frame and decode one picture ahead; `state` changes in place."""
+        choice = self._walk.step(state, speech)
+        self._clip.prepare([*choice.frames, *self._walk.upcoming(state, AHEAD)])
+        return choice
+
+    def picture(self, choice: FrameChoice) -> U8:
+        """Return the chosen frame as a fresh I420 array, uint8[H*3/2, W]."""
+        first = self._clip.frame(choice.frames[0])
+        if len(choice.frames) == 1:
+            return first.copy()
+        mixed = np.empty_like(first)
+        blend_frames(
+            first, self._clip.frame(choice.frames[1]), round(256 * choice.share), mixed
+        )
+        return mixed

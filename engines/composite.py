@@ -1,0 +1,57 @@
+"""Operation `feather@1`: the renderer's crop, blended into the person's frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.engines.errors import PersonFileError
+from visavis.engines.raster_kernels import blend_crop
+from visavis.engines.walk import FrameChoice
+
+__all__ = ["Feather"]
+
+U8 = NDArray[np.uint8]
+
+
+class Feather:
+    """The stage. It holds no state of a session.
+
+    The mask belongs to the crop, so it follows the head and knows nothing of the mouth.
+
+    Args:
+        params: none are used.
+        parts: mask uint8[S, S], share of the crop in 255ths, 0 at its border.
+
+    Raises:
+        PersonFileError: the mask is not square or of odd size.
+    """
+
+    def __init__(self, params: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
+        mask: U8 = parts["mask"]
+        if mask.ndim != 2 or mask.shape[0] != mask.shape[1] or len(mask) % 2:
+            raise PersonFileError(f"The mask must be square and even, not {mask.shape}.")
+        half = len(mask) // 2
+        blocks = mask.reshape(half, 2, half, 2).astype(np.uint16).sum(axis=(1, 3))
+        self._luma = np.ascontiguousarray(mask)
+        self._chroma: U8 = ((blocks + 2) // 4).astype(np.uint8)
+
+    def paste(self, picture: U8, choice: FrameChoice, y: U8, u: U8, v: U8) -> None:
+        """Blend a crop into `picture`, in place.
+
+        Args:
+            picture: uint8[H*3/2, W], I420.
+            choice: says where the crop is.
+            y: uint8[S, S].
+            u, v: uint8[S/2, S/2].
+        """
+        rows, width = picture.shape
+        height = rows * 2 // 3
+        left, top = choice.origin
+        chroma = picture[height:].reshape(2, height // 2, width // 2)
+        blend_crop(picture[:height], left, top, self._luma, y)
+        blend_crop(chroma[0], left // 2, top // 2, self._chroma, u)
+        blend_crop(chroma[1], left // 2, top // 2, self._chroma, v)

@@ -1,0 +1,118 @@
+"""Operation `planes@1`: the renderer's input, drawn from the posed mesh and the person's frame.
+
+The crop is S x S pixels of the frame. Luma is pixel-unshuffled by 2, so that everything is at
+S/2 x S/2, where U and V are at home; channel 2 i + j of four holds rows 2 r + i, columns 2 c + j.
+
+    0-5    the person's closed-lips texture, warped by the mesh: Y (4), U, V
+    6-11   upper teeth, fixed to the skull: Y (4), U, V
+    12-17  lower teeth, moving with the jaw: Y (4), U, V
+    18-23  the person's frame where it stays visible: Y (4), U, V
+    24     1 where the frame is hidden and the renderer's picture is used
+    25-28  distance to the inner contour of the lips (4), positive between the lips, -1 to 1
+    29-30  where on the texture a pixel of the mesh lies, -1 to 1
+    31     1 where the mesh is
+
+Levels are (value - 128) / 128; whatever is not drawn is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.engines.errors import PersonFileError
+from visavis.engines.raster_kernels import draw_chroma, draw_luma, lip_distance, mask_crop
+from visavis.engines.walk import FrameChoice
+
+__all__ = ["PLANES", "Planes"]
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+I32 = NDArray[np.int32]
+
+PLANES = 32
+
+
+def _split(picture: U8) -> tuple[U8, U8, U8]:
+    """Return Y, U, V of an I420 picture uint8[H*3/2, W]."""
+    rows, width = picture.shape
+    height = rows * 2 // 3
+    chroma = picture[height:].reshape(2, height // 2, width // 2)
+    return picture[:height], chroma[0], chroma[1]
+
+
+class Planes:
+    """The stage. It holds no state of a session.
+
+    Args:
+        params: "lip_reach", pixels at which the distance to the lips ends.
+        parts:
+            triangles int32[T, 3], the farthest first;
+            uv f32[V, 2], vertices in pixels of the texture or of their chart;
+            texture uint8[H*3/2, W], I420; upper, lower the same, of the teeth;
+            upper_triangles, lower_triangles int32[2, 3], where the charts are drawn;
+            lips int32[L], the inner contour;
+            mask uint8[S, S], share of the renderer's picture in 255ths.
+
+    Raises:
+        PersonFileError: the parts do not fit together.
+    """
+
+    planes = PLANES
+
+    def __init__(self, params: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
+        self._reach = np.float32(params["lip_reach"])
+        self._uv: F32 = np.ascontiguousarray(parts["uv"], np.float32)
+        self._mask: U8 = parts["mask"]
+        self._lips: I32 = parts["lips"]
+        self._meshes: list[tuple[I32, tuple[U8, U8, U8]]] = []
+        for triangles, picture in (
+            ("triangles", "texture"),
+            ("upper_triangles", "upper"),
+            ("lower_triangles", "lower"),
+        ):
+            self._meshes.append((parts[triangles], _split(parts[picture])))
+        self.size = len(self._mask)
+        named = np.concatenate([mesh.ravel() for mesh, _ in self._meshes] + [self._lips])
+        if not 0 <= named.min() <= named.max() < len(self._uv):
+            raise PersonFileError("The person's mesh names vertices that do not exist.")
+        if self._mask.shape != (self.size, self.size) or self.size % 16:
+            raise PersonFileError("The person's mask must be square, its side a multiple of 16.")
+        if self._mask[[0, -1]].any() or self._mask[:, [0, -1]].any():
+            raise PersonFileError("The person's mask must end inside its crop.")
+
+    def draw(
+        self,
+        vertices: F32,
+        choices: Sequence[FrameChoice],
+        pictures: Sequence[U8],
+        out: F32,
+    ) -> None:
+        """Draw the planes of a batch.
+
+        Args:
+            vertices: f32[N, V, 3], pixels of the crop.
+            choices: N, where each crop is.
+            pictures: N of uint8[H*3/2, W], I420, before anything is pasted.
+            out: f32[N, 32, S/2, S/2], overwritten.
+        """
+        if vertices.shape[1] != len(self._uv):
+            raise PersonFileError("The person's mesh and its texture have other vertices.")
+        for points, choice, picture, planes in zip(vertices, choices, pictures, out, strict=True):
+            planes[:18] = 0.0
+            planes[29:] = 0.0
+            for index, (triangles, (y, u, v)) in enumerate(self._meshes):
+                first = 6 * index
+                draw_luma(points, self._uv, triangles, y, planes[first : first + 4])
+                # Only the face itself says where on it a pixel lies.
+                where = planes[29:32] if index == 0 else planes[:0]
+                draw_chroma(
+                    points, self._uv, triangles, u, v, planes[first + 4 : first + 6], where
+                )
+            left, top = choice.origin
+            mask_crop(picture, left, top, self._mask, planes[18:25])
+            contour = cast(F32, np.ascontiguousarray(points[self._lips, :2]))
+            lip_distance(contour, self._reach, planes[25:29])

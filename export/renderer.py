@@ -1,0 +1,157 @@
+"""The renderer as ONNX files: with 16-bit weights, and in 8-bit integers."""
+
+from __future__ import annotations
+
+import io
+import logging
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from visavis.models.renderer import PLANES, Renderer, RendererGraph
+
+__all__ = ["export_renderer", "quantize_renderer", "renderer_graph", "with_half_weights"]
+
+F32 = NDArray[np.float32]
+
+OPSET = 20
+SMALLEST_HALVED = 64  # values of a tensor below which 16-bit storage is not worth a node
+
+
+def export_renderer(renderer: Renderer, size: int) -> bytes:
+    """Return the network as ONNX in float32, weights inside, batch dimension free.
+
+    Args:
+        renderer: trained.
+        size: S, pixels of the crop.
+
+    Returns:
+        the file. Input `planes` f32[N, 32, S/2, S/2]; outputs `y` uint8[N, S, S], `u`, `v`
+        uint8[N, S/2, S/2].
+    """
+    graph = RendererGraph(renderer).eval()
+    planes = torch.zeros(2, PLANES, size // 2, size // 2)
+    with warnings.catch_warnings():
+        # The exporter's own deprecations are not ours to act on.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph,
+            (planes,),
+            input_names=["planes"],
+            output_names=["y", "u", "v"],
+            opset_version=OPSET,
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},),
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export gave nothing.")
+    return _bytes(program.model_proto)
+
+
+def with_half_weights(model: bytes) -> bytes:
+    """Return the same model with weights stored in 16 bits and cast when it is loaded."""
+    proto = onnx.load_model_from_string(model)
+    graph = proto.graph
+    casts = []
+    for tensor in list(graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < SMALLEST_HALVED:
+            continue
+        graph.initializer.remove(tensor)
+        stored = f"{tensor.name}.half"
+        graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), stored))
+        casts.append(helper.make_node("Cast", [stored], [tensor.name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return _bytes(proto)
+
+
+def quantize_renderer(model: bytes, calibration: F32) -> bytes:
+    """Return the model with convolutions in 8-bit integers (static QDQ, weights per channel).
+
+    Args:
+        model: from `export_renderer`.
+        calibration: f32[K, 32, S/2, S/2], planes of frames that stand for all.
+    """
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._rows = iter(calibration[:, None])
+
+        def get_next(self) -> dict[str, F32] | None:
+            row = next(self._rows, None)
+            return None if row is None else {"planes": row}
+
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # It advises a preparation that this graph, exported with shapes, does not need.
+        logging.getLogger().addFilter(_not_preprocessed)
+        try:
+            source, target = Path(folder) / "source.onnx", Path(folder) / "target.onnx"
+            source.write_bytes(model)
+            quantize_static(
+                source,
+                target,
+                Reader(),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=["Conv"],
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod.MinMax,
+            )
+            return _bytes(onnx.load_model(target))
+        finally:
+            logging.getLogger().removeFilter(_not_preprocessed)
+
+
+def renderer_graph(size: int, variants: dict[str, str]) -> dict[str, Any]:
+    """Return the entry under `graphs` in person.json."""
+    half = size // 2
+    return {
+        "inputs": {"planes": ["N", PLANES, half, half]},
+        "outputs": {"y": ["N", size, size], "u": ["N", half, half], "v": ["N", half, half]},
+        "variants": variants,
+    }
+
+
+def _not_preprocessed(record: logging.LogRecord) -> bool:
+    return "pre-processing" not in record.getMessage()
+
+
+def _bytes(proto: onnx.ModelProto) -> bytes:
+    """Return the file, without what says where in the source a node came from."""
+    for node in proto.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for value in [*proto.graph.value_info, *proto.graph.input, *proto.graph.output]:
+        del value.metadata_props[:]
+    del proto.graph.metadata_props[:]
+    del proto.metadata_props[:]
+    used = {name for node in proto.graph.node for name in node.input}
+    for tensor in list(proto.graph.initializer):
+        if tensor.name not in used:
+            proto.graph.initializer.remove(tensor)
+    standard = [opset for opset in proto.opset_import if opset.domain in ("", "ai.onnx")]
+    del proto.opset_import[:]
+    proto.opset_import.extend(standard)
+    proto.ir_version = 10
+    buffer = io.BytesIO()
+    onnx.save_model(proto, buffer)
+    return buffer.getvalue()

@@ -1,0 +1,172 @@
+"""The person's own frames as the engine reads them: video, places to jump between, calm stretches.
+
+A jump is unseen where for the length of the blend both places show nearly the same picture outside
+the mouth's crop, eyes above all, and move alike.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from visavis.engines.walk import LEAD
+from visavis.finetune.geometry import Geometry
+
+__all__ = ["BLEND", "encode_video", "find_jumps", "jpeg", "unrest", "walk_parts"]
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+I32 = NDArray[np.int32]
+
+BLEND = 8  # frames of a jump
+GROUP = 12  # frames of a group of pictures
+APART = 25  # frames that a jump spans at least
+# A cost of 1: pictures differ by so many levels, and motion by so many pixels a frame.
+LEVELS, PIXELS_A_FRAME = 3.0, 0.5
+EYE_WEIGHT = 8.0
+JUMPS = 3000  # that are kept at most, the cheapest
+COARSE = 4  # pixels of the frame in one of the compared pictures
+EYES = np.array([(-0.34, 0.0), (0.34, 0.0)])  # head space
+EYE_SIZE = np.array([0.24, 0.14])  # half axes
+
+
+def _compared(frames: U8, geometry: Geometry, hidden: U8, origins: NDArray[np.int64]) -> F32:
+    """Return f32[N, K], pictures whose squared distance says how different frames look."""
+    height, width = frames.shape[1] * 2 // 3, frames.shape[2]
+    coarse = frames[:, :height].reshape(len(frames), height // COARSE, COARSE, -1, COARSE)
+    pictures = coarse.mean(axis=(2, 4), dtype=np.float32)
+    visible = np.ones((height, width), bool)
+    size = len(hidden)
+    for left, top in np.unique(origins, axis=0):
+        visible[top : top + size, left : left + size] &= hidden == 0
+    weight = visible.reshape(height // COARSE, COARSE, -1, COARSE).mean(axis=(1, 3))
+    # Only what moves counts; a wide still background must not make every jump look good.
+    weight *= ndimage.maximum_filter(pictures.std(axis=0), 3) > 2.0
+    pose = np.median(geometry.pose, axis=0).astype(np.float64)
+    y, x = np.mgrid[: height // COARSE, : width // COARSE] * COARSE + COARSE / 2
+    for eye in EYES:
+        middle = pose[:2, :2] @ eye + pose[:2, 3]
+        half = EYE_SIZE * np.linalg.norm(pose[0, :3])
+        near = ((x - middle[0]) / half[0]) ** 2 + ((y - middle[1]) / half[1]) ** 2 < 1.0
+        weight[near] *= EYE_WEIGHT
+    weight /= weight.sum()
+    flat: F32 = (pictures * np.sqrt(weight)).reshape(len(frames), -1).astype(np.float32)
+    return flat
+
+
+def find_jumps(
+    frames: U8, geometry: Geometry, hidden: U8, origins: NDArray[np.int64], *, blend: int = BLEND
+) -> tuple[I32, F32]:
+    """Return jumps int32[J, 2] and their costs f32[J]; see `engines.walk.Walk`.
+
+    Args:
+        frames: uint8[N, H*3/2, W], I420.
+        geometry: fitted to them.
+        hidden: uint8[S, S], not 0 where the renderer's picture is used.
+        origins: int[N, 2], the crop's corner in each frame.
+    """
+    count = len(frames)
+    flat = _compared(frames, geometry, hidden, origins)
+    square = (flat * flat).sum(axis=1)
+    picture = np.maximum(square[:, None] + square[None] - 2.0 * flat @ flat.T, 0.0)
+    face = np.array([(-0.4, -0.3, -0.2), (0.4, -0.3, -0.2), (0.0, 1.0, -0.2)])
+    place = np.einsum("nij,pj->npi", geometry.pose[:, :2, :3].astype(np.float64), face)
+    place = (place + geometry.pose[:, None, :2, 3]).reshape(count, -1)
+    speed = np.gradient(ndimage.gaussian_filter1d(place, 2.0, axis=0), axis=0)
+    motion = ((speed[:, None] - speed[None]) ** 2).sum(axis=2) / len(face)
+    cost = picture / LEVELS**2 + motion / PIXELS_A_FRAME**2
+    last = count - blend
+    total = np.zeros((last, last))
+    for offset in range(blend + 1):
+        # Frames in the middle of the blend are mixed most.
+        share = offset / blend
+        total += 4.0 * share * (1.0 - share) * cost[offset : offset + last, offset : offset + last]
+    total = np.sqrt(total / sum(4.0 * k / blend * (1 - k / blend) for k in range(blend + 1)))
+    index = np.arange(last)
+    total[np.abs(index[:, None] - index[None]) < APART] = np.inf
+    # Neighbouring jumps are as good as the same: keep the best of each 3x3.
+    total[total > ndimage.minimum_filter(total, 3)] = np.inf
+    enter_before = last - APART - LEAD - blend
+    total[:, enter_before:] = np.inf
+    order = np.argsort(total, axis=None)[:JUMPS]
+    order = order[np.isfinite(total.ravel()[order])]
+    # Whatever the budget of jumps, the walk must be able to leave the clip's end.
+    tail = total[-APART:]
+    leave = np.argsort(tail, axis=None)[:8]
+    leave = leave[np.isfinite(tail.ravel()[leave])] + (last - APART) * last
+    order = np.union1d(order, leave)
+    jumps = np.stack(np.divmod(order, last), axis=1).astype(np.int32)
+    return jumps, total.ravel()[order].astype(np.float32)
+
+
+def unrest(geometry: Geometry) -> F32:
+    """Return f32[N], 0 where the person is silent and still to 1 where it speaks and moves."""
+    place = geometry.pose[:, :2, 3] / np.linalg.norm(geometry.pose[:, :1, :3], axis=2)
+    speed = np.linalg.norm(np.gradient(place, axis=0), axis=1)
+    moving = ndimage.gaussian_filter1d(speed.astype(np.float64), 12.0)
+    mouth = np.abs(np.gradient(geometry.aperture.astype(np.float64)))
+    speaking = ndimage.gaussian_filter1d(mouth, 12.0)
+    value = 0.3 * moving / np.quantile(moving, 0.95) + 0.7 * speaking / np.quantile(speaking, 0.5)
+    return np.clip(value, 0.0, 1.0).astype(np.float32)
+
+
+def walk_parts(
+    frames: U8, geometry: Geometry, hidden: U8, origins: NDArray[np.int64]
+) -> Mapping[str, NDArray[np.generic]]:
+    """Return the arrays that `engines.walk.Walk` reads, by role."""
+    jumps, costs = find_jumps(frames, geometry, hidden, origins)
+    return {
+        "pose": geometry.pose,
+        "jumps": jumps,
+        "costs": costs,
+        "unrest": unrest(geometry),
+    }
+
+
+def encode_video(frames: U8, *, quality: int, group: int = GROUP) -> bytes:
+    """Return I420 frames uint8[N, H*3/2, W] as mp4 with H.264, 25 frames a second.
+
+    Closed groups without reordering, so that each is decoded alone; colours tagged BT.601.
+
+    Args:
+        quality: x264's crf; 18 is hardly told from the source.
+        group: frames in a group.
+    """
+    buffer = io.BytesIO()
+    rows, width = frames.shape[1:]
+    with av.open(buffer, "w", format="mp4") as container:
+        stream: Any = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, rows * 2 // 3, "yuv420p"
+        stream.codec_context.thread_count = 1
+        stream.codec_context.time_base = Fraction(1, 25)
+        stream.options = {
+            "crf": str(quality),
+            "preset": "slow",
+            "x264-params": f"keyint={group}:min-keyint={group}:scenecut=0:bframes=0:open-gop=0:"
+            "colorprim=smpte170m:transfer=smpte170m:colormatrix=smpte170m:range=tv",
+        }
+        for index, picture in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(picture, "yuv420p")
+            frame.pts = index
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def jpeg(frame: U8) -> bytes:
+    """Return one I420 frame as JPEG, which is BT.601 of full range."""
+    picture = av.VideoFrame.from_ndarray(frame, "yuv420p")
+    full = picture.reformat(format="yuvj420p", src_color_range="MPEG", dst_color_range="JPEG")
+    context: Any = av.CodecContext.create("mjpeg", "w")
+    context.width, context.height, context.pix_fmt = full.width, full.height, "yuvj420p"
+    context.time_base = Fraction(1, 25)
+    context.options = {"qmin": "3", "qmax": "3"}
+    packets = [*context.encode(full), *context.encode(None)]
+    return b"".join(bytes(packet) for packet in packets)

@@ -1,0 +1,67 @@
+"""From a fitted clip to the parts that the picture stages read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.finetune.geometry import Geometry
+from visavis.finetune.texture import crop_mask, face_texture, teeth_charts
+
+__all__ = ["SIZE", "PictureParts", "picture_parts"]
+
+SIZE = 192  # S, pixels of the crop
+ANCHOR = (0.0, 0.91, -0.1)  # head space: the crop's middle, between nose and collar
+LIP_REACH = 12.0  # pixels
+
+
+@dataclass(frozen=True, slots=True)
+class PictureParts:
+    """Parameters and arrays of the stages geometry, raster, composite and background, by role."""
+
+    geometry: Mapping[str, NDArray[np.generic]]
+    raster: Mapping[str, NDArray[np.generic]]
+    raster_params: Mapping[str, Any]
+    composite: Mapping[str, NDArray[np.generic]]
+    walk_params: Mapping[str, Any]
+
+
+def picture_parts(
+    frames: NDArray[np.uint8], geometry: Geometry, *, size: int = SIZE
+) -> PictureParts:
+    """Build everything of a person's picture that is not trained.
+
+    Args:
+        frames: uint8[N, H*3/2, W], I420.
+        geometry: fitted to them.
+        size: S.
+    """
+    texture = face_texture(frames, geometry)
+    charts = teeth_charts(frames, geometry)
+    first = len(geometry.mean)
+    quad = np.array([(0, 1, 2), (1, 3, 2)], np.int32)
+    mask = crop_mask(geometry, ANCHOR, size)
+    return PictureParts(
+        geometry={
+            "mean": np.concatenate([geometry.mean, charts.mean]),
+            "basis": np.concatenate([geometry.basis, charts.basis], axis=1),
+        },
+        raster={
+            "triangles": texture.triangles,
+            "uv": np.concatenate([texture.uv, charts.uv]),
+            "texture": texture.picture,
+            "upper": charts.upper,
+            "upper_triangles": quad + first,
+            "lower": charts.lower,
+            "lower_triangles": quad + first + 4,
+            "lips": geometry.lips,
+            "mask": mask,
+        },
+        raster_params={"lip_reach": LIP_REACH},
+        composite={"mask": mask},
+        walk_params={"size": size, "anchor": list(ANCHOR)},
+    )
