@@ -68,15 +68,7 @@ def vet(
 def main(arguments: list[str]) -> int:
     """Read a person file from standard input and write ``{"error": null}`` or a sentence."""
     memory_bytes = int(arguments[0])
-    for limit, bound in (
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_FSIZE, _WRITE_BYTES),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _, hard = resource.getrlimit(limit)
-        bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
-        resource.setrlimit(limit, (bound, bound))
+    _limit(memory_bytes)
     error: str | None = None
     try:
         from visavis.engines.person import read_person
@@ -89,6 +81,18 @@ def main(arguments: list[str]) -> int:
         error = f"The person file needs more than {memory_bytes >> 20} MiB of memory."
     sys.stdout.write(json.dumps({"error": error}))
     return 0
+
+
+def _limit(memory_bytes: int) -> None:
+    for limit, bound in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_CPU, CPU_SECONDS),
+        (resource.RLIMIT_FSIZE, _WRITE_BYTES),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _, hard = resource.getrlimit(limit)
+        bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+        resource.setrlimit(limit, (bound, bound))
 
 
 if __name__ == "__main__":
