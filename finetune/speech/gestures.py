@@ -34,9 +34,9 @@ F64 = NDArray[np.float64]
 
 # Per channel: how far a phone reaches back and ahead of itself (half-width of the fall, seconds),
 # and how much earlier than the sound it is made. Lips round early, and open before they are heard.
-_BACK = np.array([0.050, 0.065, 0.070, 0.075, 0.035, 0.040])
-_AHEAD = np.array([0.040, 0.060, 0.055, 0.055, 0.030, 0.040])
-_LEAD = np.array([0.020, 0.025, 0.055, 0.070, 0.010, 0.010])
+_BACK = np.array([0.065, 0.085, 0.075, 0.070, 0.035, 0.040])
+_AHEAD = np.array([0.050, 0.075, 0.060, 0.060, 0.030, 0.040])
+_LEAD = np.array([0.035, 0.030, 0.055, 0.060, 0.010, 0.010])
 # From silence the mouth is opened a little ahead, and left a little slowly.
 _SILENCE_GRACE = 0.035
 
@@ -116,8 +116,8 @@ def gestures(
     phones: Sequence[Phone],
     times: F64,
     *,
-    vowel: float = 0.7,
-    unstressed: float = 0.5,
+    vowel: float = 0.75,
+    unstressed: float = 0.6,
 ) -> NDArray[np.float32]:
     """What the mouth does at the given times while the phones are said.
 

@@ -26,8 +26,9 @@ _PEOPLE = _words(
 _VERBS = _words(
     "|",
     "bought|found|moved|opened|painted|watched|forgot|borrowed|pushed|measured|carried|broke|"
-    "made|followed|improved|believed|chose|washed|wanted|threw away|brought back|put up|loved|examined|ignored|remembered|shaved|waved "
-    "at|pulled|fixed|photographed|dropped|weighed|kept|missed|helped",
+    "made|followed|improved|believed|chose|washed|wanted|threw away|brought back|put up|loved|"
+    "examined|ignored|remembered|shaved|waved at|pulled|fixed|photographed|dropped|weighed|kept|"
+    "missed|helped",
 )
 _THINGS = _words(
     "|",
