@@ -111,9 +111,10 @@ class DepthControl:
         recent = int(spare[-STARTUP_PACKETS:].min())
         if recent > CUT_SAMPLES:
             return Correction(skip=recent, at_once=True)
-        surplus = recent if self.mean_slack > MAX_DEPTH else int(spare.min())
+        starting = due - self._started < STARTUP_SECONDS
+        surplus = recent if starting or self.mean_slack > MAX_DEPTH else int(spare.min())
         if surplus > 0:
-            return Correction(skip=surplus, at_once=due - self._started < STARTUP_SECONDS)
+            return Correction(skip=surplus, at_once=starting)
         error = self._margin - float(slack.min())
         if not self._aligned:
             self._aligned = True

@@ -58,7 +58,7 @@ class JitterBuffer:
     def __len__(self) -> int:
         return len(self._packets)
 
-    def add(self, sequence: int, timestamp: int, payload: bytes) -> bool:
+    def add(self, sequence: int, timestamp: int, payload: bytes) -> int | None:
         """Take a packet from the network.
 
         Args:
@@ -67,7 +67,8 @@ class JitterBuffer:
             payload: the codec's bytes.
 
         Returns:
-            False when the packet is of no use: it was here before, or its time is over.
+            How many samples lie between what plays next and this packet; None when the packet is
+            of no use: it was here before, or its time is over.
         """
         if self._highest is None or self._timestamp is None:
             extended, time = sequence, timestamp
@@ -82,10 +83,10 @@ class JitterBuffer:
         assert self._next is not None
         if extended in self._packets:
             self.duplicates += 1
-            return False
+            return None
         if extended < self._next and not self._rewind(extended):
             self.late += 1
-            return False
+            return None
         self._packets[extended] = RtpPayload(time, payload)
         if self._highest is None or extended > self._highest:
             self._highest, self._timestamp = extended, time
@@ -95,7 +96,10 @@ class JitterBuffer:
             self._next = oldest + 1
             self._expected = None
             self.overflowed += 1
-        return True
+        begin = self._expected
+        if begin is None or not 0 <= time - begin <= MAX_GAP_SAMPLES:
+            begin = self._packets[min(self._packets)].timestamp
+        return max(0, time - begin)
 
     def _rewind(self, extended: int) -> bool:
         """Before anything was played, an earlier packet may still become the first."""

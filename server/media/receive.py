@@ -7,6 +7,7 @@ decoder it is given.
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +22,8 @@ __all__ = ["Decoder", "MicrophoneStream"]
 RATE = 48_000
 CROSSFADE = RATE * 5 // 1000
 QUIET = 0.004  # full scale is 1; about -48 dB
+LOUD = 0.03  # never taken for a pause, however noisy the room
+FLOOR_RISE = 1.005  # a step: the noise floor doubles in about 3 s unless it is met again
 
 
 class Decoder(Protocol):
@@ -44,9 +47,10 @@ class MicrophoneStream:
         self._depth = DepthControl()
         self._pcm = np.zeros(0, np.float32)
         self._position = 0
-        self._packet_samples = CHUNK
+        self._packet_samples = CHUNK // 2
         self._filled = 0
         self._begun = False
+        self._floor = QUIET
         self.shift_seconds = 0.0
         """By how much the last :meth:`pull` wants all further steps to be moved."""
         self.concealed_samples = 0
@@ -73,9 +77,10 @@ class MicrophoneStream:
 
     def add(self, sequence: int, timestamp: int, payload: bytes, *, now: float) -> None:
         """Take a packet that came at ``now``."""
-        position = self._position + self.waiting_samples
-        if self._jitter.add(sequence, timestamp, payload):
-            self._depth.arrived(now, position)
+        ahead = self._jitter.add(sequence, timestamp, payload)
+        if ahead is not None:
+            ahead = len(self._pcm) + max(0, ahead - self._filled)
+            self._depth.arrived(now, self._position + ahead)
 
     def pull(self, due: float) -> NDArray[np.float32]:
         """The step that is due at ``due``, ``f32[960]``; silence when the microphone is silent."""
@@ -86,21 +91,24 @@ class MicrophoneStream:
         self._fill(CHUNK, due, make_up=True)
         self._position += CHUNK
         out, self._pcm = self._pcm[:CHUNK], self._pcm[CHUNK:]
+        self._floor = max(1e-6, min(_level(out), self._floor * FLOOR_RISE))
         return out
 
     def _fill(self, wanted: int, now: float, *, make_up: bool) -> None:
         """Decode until ``wanted`` samples are there, and ``make_up`` what lacks."""
         parts = [self._pcm]
         have = len(self._pcm)
+        # After a silence, sound begins with a whole step of it, not with a piece and a hole.
+        resting = not self._begun or self._filled > FADE_SAMPLES
+        begins = not resting or self.waiting_samples >= wanted
         while have < wanted:
-            piece = self._jitter.pop(self._filled)
+            piece = self._jitter.pop(self._filled) if begins else None
             if piece is None:
                 if not make_up:
                     break
                 missing = wanted - have
                 parts.append(self._make_up(missing))
                 self._filled += missing
-                self._depth.inserted(missing)
                 have += missing
                 continue
             if self._filled:
@@ -121,9 +129,8 @@ class MicrophoneStream:
     def _settle(self, now: float) -> None:
         """Something came after sound was made up: say whether that sound was lost or only late."""
         lost = self._jitter.absorbed
-        if lost:
-            self._depth.inserted(-lost)
-        elif self._begun and self._filled <= FADE_SAMPLES:
+        self._depth.inserted(self._filled - lost)
+        if not lost and self._begun and self._filled <= FADE_SAMPLES:
             # It came after all, so a deeper buffer would have helped. Longer than the fade it is
             # a pause of the sender, and no buffer helps.
             self._depth.widen(now)
@@ -144,7 +151,7 @@ class MicrophoneStream:
         if surplus <= 0:
             return
         reach = self._pcm[: CHUNK + surplus]
-        quiet = float(np.sqrt(np.mean(np.square(reach)))) < QUIET
+        quiet = _level(reach) < min(LOUD, max(QUIET, 2 * self._floor))
         if not quiet and not at_once:
             return
         rise = np.linspace(0.0, 1.0, CROSSFADE, dtype=np.float32)
@@ -153,3 +160,8 @@ class MicrophoneStream:
         self._depth.inserted(-surplus)
         self.skipped_samples += surplus
         self.cuts += not quiet
+
+
+def _level(pcm: NDArray[np.float32]) -> float:
+    """Root mean square."""
+    return math.sqrt(float(np.dot(pcm, pcm)) / len(pcm))

@@ -1,0 +1,262 @@
+"""The microphone's stream under reordering, loss, bursts, jitter and a foreign clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from visavis.server.media.depth import CHUNK, DepthControl
+from visavis.server.media.receive import MicrophoneStream
+
+RATE = 48_000
+SETTLED = RATE // 4
+
+
+class Pcm:
+    """A codec that carries the samples as they are."""
+
+    def decode(self, payload: bytes) -> NDArray[np.float32]:
+        return np.frombuffer(payload, np.float32)
+
+
+@dataclass
+class Sent:
+    sequence: int
+    timestamp: int
+    payload: bytes
+
+
+def packets(pcm: NDArray[np.float32], samples: int = 480, first: int = 65_500) -> list[Sent]:
+    return [
+        Sent((first + n) & 0xFFFF, (n * samples) & 0xFFFFFFFF, part.tobytes())
+        for n, part in enumerate(pcm.reshape(-1, samples))
+    ]
+
+
+def noise(seconds: float, level: float = 0.1) -> NDArray[np.float32]:
+    """Never silent, never the same twice: every sample can be found again."""
+    return np.random.default_rng(5).normal(0, level, int(seconds * RATE)).astype(np.float32)
+
+
+@dataclass
+class Played:
+    pcm: NDArray[np.float32]
+    slack: list[float]
+    shift: float
+    skipped: list[int]  # samples so far, by step
+    concealed: list[int]
+
+
+def play(
+    stream: MicrophoneStream,
+    arrivals: list[tuple[float, Sent]],
+    seconds: float,
+    origin: float = 0.0,
+) -> Played:
+    """Run the clock: packets as they come, a pull every 20 ms, moved as the stream asks."""
+    arrivals = sorted(arrivals, key=lambda a: a[0])
+    out, slack, skipped, concealed = [], [], [], []
+    shift, index, step = 0.0, 0, 0
+    while (due := origin + shift + 0.02 * (step + 1)) < seconds:
+        while index < len(arrivals) and arrivals[index][0] <= due:
+            when, sent = arrivals[index]
+            stream.add(sent.sequence, sent.timestamp, sent.payload, now=when)
+            index += 1
+        out.append(stream.pull(due))
+        assert out[-1].shape == (CHUNK,) and out[-1].dtype == np.float32
+        slack.append(stream.depth_seconds)
+        skipped.append(stream.skipped_samples)
+        concealed.append(stream.concealed_samples)
+        shift += stream.shift_seconds
+        step += 1
+    return Played(np.concatenate(out), slack, shift, skipped, concealed)
+
+
+def on_time(sent: list[Sent], samples: int = 480, delay: float = 0.002) -> list[tuple[float, Sent]]:
+    return [((n + 1) * samples / RATE + delay, s) for n, s in enumerate(sent)]
+
+
+def find(needle: NDArray[np.float32], hay: NDArray[np.float32]) -> int:
+    """Where ``needle`` begins in ``hay``, exactly; -1 when it is not there."""
+    starts = np.flatnonzero(hay[: len(hay) - len(needle)] == needle[0])
+    for start in starts:
+        if np.array_equal(hay[start : start + len(needle)], needle):
+            return int(start)
+    return -1
+
+
+@pytest.mark.parametrize("samples", [480, 960])
+def test_what_comes_in_order_is_played_as_it_is(samples: int) -> None:
+    pcm = noise(2.0)
+    stream = MicrophoneStream(Pcm())
+    played = play(stream, on_time(packets(pcm, samples), samples), 1.9)
+    # The first tenth of a second finds the depth; from then on every sample is there, in order.
+    begin = find(pcm[SETTLED : SETTLED + 2000], played.pcm)
+    assert begin >= 0
+    rest = played.pcm[begin:]
+    np.testing.assert_array_equal(rest, pcm[SETTLED : SETTLED + len(rest)])
+    assert stream.concealed_samples == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=120, max_size=120))
+def test_any_reordering_within_the_depth_gives_the_same_sound(lateness: list[int]) -> None:
+    """Each packet is late by up to 3 ms * k < slack; nothing may differ from order."""
+    pcm = noise(1.2)
+    sent = packets(pcm)
+    straight = play(MicrophoneStream(Pcm()), on_time(sent, delay=0.002), 1.1, origin=-0.012)
+    # Neighbours change places: a packet that is 12 ms late comes after the next one.
+    shuffled = [
+        (when + 0.004 * late, s)
+        for (when, s), late in zip(on_time(sent, delay=0.002), lateness, strict=True)
+    ]
+    stream = MicrophoneStream(Pcm())
+    played = play(stream, shuffled, 1.1, origin=0.0)
+    begin = find(pcm[SETTLED : SETTLED + 960], played.pcm)
+    reference = find(pcm[SETTLED : SETTLED + 960], straight.pcm)
+    assert begin >= 0 and reference >= 0
+    length = min(len(played.pcm) - begin, len(straight.pcm) - reference)
+    if stream.concealed_samples == 0:
+        np.testing.assert_array_equal(
+            played.pcm[begin : begin + length], straight.pcm[reference : reference + length]
+        )
+    else:
+        # Whatever was too late for the slack of the first second was waited for after that.
+        assert stream.concealed_samples <= 3 * CHUNK
+    assert stream.lost == 0
+    assert stream.skipped_samples == played.skipped[11]
+
+
+def test_one_lost_packet_is_made_up_for_and_costs_no_delay() -> None:
+    pcm = np.tile(np.sin(2 * np.pi * 200 * np.arange(9600) / RATE), 20).astype(np.float32) * 0.3
+    sent = on_time(packets(pcm, 960), 960)
+    stream = MicrophoneStream(Pcm())
+    played = play(stream, [a for n, a in enumerate(sent) if n != 60], 3.9)
+    assert stream.lost == 1
+    assert stream.concealed_samples == pytest.approx(960, abs=1)
+    start, end = 61 * 960, 62 * 960 + 2000
+    assert np.abs(played.pcm[start:end]).max() < 0.35
+    assert np.sqrt(np.mean(played.pcm[start:end] ** 2)) > 0.15
+    # The packet after the hole stands exactly where it would have stood.
+    assert max(played.slack[100:]) - min(played.slack[20:55]) < 0.004
+    assert stream.skipped_samples == played.skipped[50]
+
+
+@pytest.mark.parametrize("loss", [0.02, 0.10])
+def test_loss_does_not_let_the_delay_grow(loss: float) -> None:
+    rng = np.random.default_rng(3)
+    pcm = noise(20.0)
+    sent = [a for a in on_time(packets(pcm)) if rng.random() > loss]
+    stream = MicrophoneStream(Pcm())
+    played = play(stream, sent, 19.9)
+    assert stream.lost == pytest.approx(len(pcm) // 480 * loss, rel=0.5)
+    assert max(played.slack[-100:]) < 0.020
+
+
+@pytest.mark.parametrize("ppm", [-300, -100, 100, 300])
+def test_a_foreign_clock_is_followed_without_loss(ppm: int) -> None:
+    seconds = 60.0
+    pcm = noise(seconds)
+    rate = 1 + ppm * 1e-6
+    sent = [(when / rate, s) for when, s in on_time(packets(pcm))]
+    stream = MicrophoneStream(Pcm())
+    played = play(stream, sent, seconds - 0.5)
+    assert stream.concealed_samples == 0
+    assert stream.skipped_samples == played.skipped[50]
+    assert played.shift == pytest.approx(-seconds * ppm * 1e-6, abs=0.022)
+    assert max(played.slack[100:]) < 0.022
+
+
+def test_a_burst_at_the_start_does_not_stay() -> None:
+    """Half a second of sound comes at once when the connection opens."""
+    pcm = noise(6.0)
+    sent = on_time(packets(pcm))
+    sent = [(max(when, 0.5), s) for when, s in sent]
+    stream = MicrophoneStream(Pcm())
+    played = play(stream, sent, 5.9)
+    assert played.slack[-1] < 0.025
+    # And it was gone within the first second.
+    assert max(played.slack[75:]) < 0.030
+    assert stream.skipped_samples == pytest.approx(0.48 * RATE, abs=0.05 * RATE)
+
+
+def test_surplus_is_skipped_in_a_pause_of_speech() -> None:
+    speech = noise(6.0)
+    pause = slice(int(4.0 * RATE), int(4.4 * RATE))
+    speech[pause] *= 0.02  # a quiet room, not digital silence
+    sent = on_time(packets(speech))
+    # After 1.5 s the network holds everything back by 60 ms for a moment.
+    held = [(max(when, 1.56) if 1.5 < when < 1.56 else when, s) for when, s in sent]
+    held = [(when + 0.06 if 1.0 < when < 1.5 else when, s) for when, s in held]
+    stream = MicrophoneStream(Pcm())
+    played = play(stream, held, 5.9)
+    before = min(played.slack[185:195])
+    after = max(played.slack[230:])
+    assert before > 0.035
+    assert after < before - 0.015
+    assert stream.skipped_samples > played.skipped[150]
+    assert stream.cuts == 0
+
+
+def test_more_than_120_ms_are_cut_at_once_even_in_speech() -> None:
+    pcm = noise(8.0)
+    sent = on_time(packets(pcm))
+    sent = [(max(when, 4.3) if 4.0 < when < 4.3 else when, s) for when, s in sent]
+    stream = MicrophoneStream(Pcm())
+    played = play(stream, sent, 7.9)
+    assert stream.cuts >= 1
+    assert max(played.slack[230:]) < 0.13
+    assert played.slack[-1] < 0.10
+
+
+def test_jitter_deepens_the_buffer_until_nothing_is_late_and_no_further() -> None:
+    rng = np.random.default_rng(9)
+    pcm = noise(30.0)
+    sent = [(when + rng.uniform(0, 0.030), s) for when, s in on_time(packets(pcm))]
+    stream = MicrophoneStream(Pcm())
+    early = play(stream, sent, 10.0)
+    made_up = stream.concealed_samples
+    assert 0.010 < np.mean(early.slack[-50:]) < 0.080
+    assert made_up < 0.3 * RATE
+
+
+def test_a_silent_microphone_is_silence_and_comes_back_at_once() -> None:
+    stream = MicrophoneStream(Pcm())
+    pcm = noise(1.0)
+    sent = packets(pcm)
+    late = [(when + 3.0, s) for when, s in on_time(sent)]
+    played = play(stream, late, 3.9)
+    assert not played.pcm[: int(2.9 * RATE)].any()
+    begin = find(pcm[2000:4000], played.pcm) - 2000
+    assert begin / RATE - 3.0 < 0.045
+    assert stream.concealed_samples == 0
+
+
+def test_a_pause_of_the_sender_costs_no_delay() -> None:
+    """DTX: no packets for a second, the timestamps go on."""
+    pcm = noise(4.0)
+    sent = on_time(packets(pcm))
+    kept = [
+        (when, Sent((s.sequence - (100 if n >= 250 else 0)) & 0xFFFF, s.timestamp, s.payload))
+        for n, (when, s) in enumerate(sent)
+        if not 150 <= n < 250
+    ]
+    stream = MicrophoneStream(Pcm())
+    played = play(stream, kept, 3.9)
+    assert stream.lost == 0
+    assert played.slack[-1] < played.slack[70] + 0.010
+
+
+def test_the_margin_grows_with_late_packets_and_comes_back() -> None:
+    depth = DepthControl()
+    least = depth.margin
+    for _ in range(20):
+        depth.widen(0.0)
+    assert 0.03 < depth.margin <= 0.060
+    depth.plan(60.0, 0)
+    assert depth.margin == least
