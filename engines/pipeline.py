@@ -31,6 +31,7 @@ __all__ = [
     "Runner",
     "SessionState",
     "Work",
+    "probe_voice",
     "try_person",
 ]
 

@@ -27,6 +27,7 @@ from visavis.engines.planes import Planes
 from visavis.engines.render import Render
 
 __all__ = [
+    "STAGE_ORDER",
     "AudioStage",
     "BackgroundStage",
     "CompositeStage",
@@ -37,6 +38,18 @@ __all__ = [
     "Stages",
     "build_stages",
 ]
+
+# As `Pipeline.times` names them: the stages in their order, the copy of the frame among them.
+STAGE_ORDER = (
+    "audio",
+    "motion",
+    "background",
+    "picture",
+    "geometry",
+    "raster",
+    "render",
+    "composite",
+)
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]

@@ -1,8 +1,8 @@
 """From a whole utterance to coefficients in plain numpy, apart from the code it checks.
 
 Everything is computed at once where it can be: one spectrogram of the whole sound in float64, the
-trackers as plain recurrences over its rows, the network by ONNX's own reference evaluator. Only what
-the operations' documentation says is used.
+trackers as plain recurrences over its rows, the network by ONNX's own reference evaluator. Only
+what the operations' documentation says is used.
 """
 
 from __future__ import annotations
