@@ -1,0 +1,93 @@
+"""The stream against the whole utterance, down to the pixels.
+
+The other side is plain numpy: the sound at once (`reference_voice`), the picture without kernels
+(`reference_picture`), the networks by ONNX's own evaluator, the frames decoded in one go.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import av
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+
+from tests.engines import reference_picture, reference_voice
+from tests.engines.tiny_person import HEIGHT, WIDTH, tiny_person, voice
+from visavis.engines.person import Person
+from visavis.engines.pipeline import Pipeline, Work
+from visavis.engines.timeline import Timeline
+from visavis.engines.walk import Walk
+
+U8 = NDArray[np.uint8]
+SEED = 5
+SECONDS = 2.5
+SHOWN = range(3, 58, 6)  # plain numpy takes a third of a second for a picture
+
+
+def whole_utterance(person: Person, pcm: NDArray[np.float32]) -> Iterator[tuple[int, U8]]:
+    """The pictures of `SHOWN`, each from the whole sound."""
+    coefficients, speech = reference_voice.coefficients(person, reference_voice.features(pcm))
+    with av.open(io.BytesIO(person.parts["background.mp4"]), "r", format="mp4") as container:
+        clip = [frame.to_ndarray(format="yuv420p") for frame in container.decode(video=0)]
+    geometry: Any = person.stage_parts("geometry")
+    raster: Any = person.stage_parts("raster")
+    mask: Any = person.stage_parts("composite")["mask"]
+    renderer = ReferenceEvaluator(onnx.load_from_string(person.parts["renderer.fp32.onnx"]))
+    background = {**person.stages["background"].params, "width": WIDTH, "height": HEIGHT}
+    walk = Walk(background, person.stage_parts("background"))
+    state = walk.initial_state(SEED)
+    for index, (shape, spoken) in enumerate(zip(coefficients, speech, strict=True)):
+        choice = walk.step(state, float(spoken))
+        if index not in SHOWN:
+            continue
+        frames = [clip[frame].astype(float) for frame in choice.frames]
+        share = round(256 * choice.share) / 256
+        mixed = frames[0] + share * (frames[-1] - frames[0])
+        picture = np.floor(mixed + 0.5).astype(np.uint8)
+        points = reference_picture.vertices(geometry, shape, choice.pose, choice.origin)
+        planes = reference_picture.planes(
+            person.stages["raster"].params, raster, points, picture, choice.origin
+        )
+        y, u, v = renderer.run(None, {"planes": planes[None].astype(np.float32)})
+        blended = reference_picture.composite(picture, mask, choice.origin, y[0], u[0], v[0])
+        yield index, np.rint(blended).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def wanted() -> dict[int, U8]:
+    return dict(whole_utterance(tiny_person(), voice(SECONDS)))
+
+
+@pytest.mark.parametrize("chunk", [1, 777, 16000])
+def test_pixels_equal_the_whole_utterance(wanted: dict[int, U8], chunk: int) -> None:
+    pipeline, pcm = Pipeline(tiny_person(), variant="fp32"), voice(SECONDS)
+    timeline, state = Timeline(pipeline.lookahead_ms), pipeline.initial_state(SEED)
+    compared = 0
+    for start in range(0, len(pcm), chunk):
+        timeline.push(pcm[start : start + chunk])
+        while (tick := timeline.take()) is not None:
+            work = Work(state, tick.pcm)
+            pipeline.advance([work])
+            assert work.i420 is not None
+            if tick.index not in wanted:
+                continue
+            apart = np.abs(work.i420.astype(int) - wanted[tick.index])
+            # Where the middle of a pixel lies on an edge, rounding decides who it belongs to, and
+            # the network carries that to its neighbours.
+            assert (apart > 1).mean() < 0.0005, f"frame {tick.index}"
+            assert apart.mean() < 0.05
+            compared += 1
+    assert compared == len(SHOWN)
+
+
+def test_the_pictures_compared_are_not_alike(wanted: dict[int, U8]) -> None:
+    """Were the mouth or the frame the wrong one, the comparison would see it."""
+    pictures = list(wanted.values())
+    for one, two in zip(pictures, pictures[1:], strict=False):
+        assert (np.abs(one.astype(int) - two) > 1).mean() > 0.2
