@@ -27,7 +27,7 @@ from visavis.engines.walk import Walk
 U8 = NDArray[np.uint8]
 SEED = 5
 SECONDS = 2.5
-SHOWN = range(3, 58, 6)  # plain numpy takes a third of a second for a picture
+SHOWN = (*range(3, 58, 6), 41, 42, 43)  # the last three are blends of two frames
 
 
 def whole_utterance(person: Person, pcm: NDArray[np.float32]) -> Iterator[tuple[int, U8]]:
@@ -68,7 +68,7 @@ def wanted() -> dict[int, U8]:
 def test_pixels_equal_the_whole_utterance(wanted: dict[int, U8], chunk: int) -> None:
     pipeline, pcm = Pipeline(tiny_person(), variant="fp32"), voice(SECONDS)
     timeline, state = Timeline(pipeline.lookahead_ms), pipeline.initial_state(SEED)
-    compared = 0
+    compared = blended = 0
     for start in range(0, len(pcm), chunk):
         timeline.push(pcm[start : start + chunk])
         while (tick := timeline.take()) is not None:
@@ -78,12 +78,10 @@ def test_pixels_equal_the_whole_utterance(wanted: dict[int, U8], chunk: int) -> 
             if tick.index not in wanted:
                 continue
             apart = np.abs(work.i420.astype(int) - wanted[tick.index])
-            # Where the middle of a pixel lies on an edge, rounding decides who it belongs to, and
-            # the network carries that to its neighbours.
-            assert (apart > 1).mean() < 0.0005, f"frame {tick.index}"
-            assert apart.mean() < 0.05
+            assert apart.max() <= 1, f"frame {tick.index}"
+            blended += len(work.choice.frames) == 2
             compared += 1
-    assert compared == len(SHOWN)
+    assert compared == len(SHOWN) and blended
 
 
 def test_the_pictures_compared_are_not_alike(wanted: dict[int, U8]) -> None:
