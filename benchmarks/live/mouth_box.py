@@ -16,7 +16,7 @@ __all__ = ["boxes", "from_parts"]
 # Head space: origin between the outer eye corners, their distance is 1, x right, y down. The bridge
 # and the sides of the nose move with the head and hardly with speech; the lids are above.
 NOSE = (-0.4, 0.15, 0.4, 0.55)  # left, top, right, bottom
-LIVELY = 0.5  # of the liveliest vertex' movement: what moves more is mouth
+LIVELY = 0.3  # of the liveliest vertex' movement: what moves more is mouth
 
 
 def boxes(person: Person) -> tuple[Box, Box] | None:
