@@ -73,8 +73,11 @@ export class Api {
     return this.json("persons");
   }
 
-  async ready() {
-    return (await this.request("readyz", { cache: "no-store" })).ok;
+  /** "ready", "loading", "failed" (it could not load its persons) or "stopping". */
+  async status() {
+    const response = await this.request("readyz", { cache: "no-store" });
+    if (response.ok) return "ready";
+    return (await response.json().catch(() => ({}))).status ?? "loading";
   }
 
   /** A picture or clip as an address for src=. With a token it must be fetched first. */
@@ -100,7 +103,7 @@ export class Api {
     let kind = "refused";
     if (status === 401 || status === 403) kind = "token";
     else if (status === 404) kind = "person";
-    else if (status === 503) kind = (await this.ready().catch(() => true)) ? "full" : "starting";
+    else if (status === 503) kind = (await this.status().catch(() => "")) === "ready" ? "full" : "starting";
     return new ServerError(kind, sentence, { status, retryAfter });
   }
 }

@@ -82,9 +82,9 @@ export class VisavisAvatar extends HTMLElement {
   /**
    * Connects and resolves with the stream when the first picture is on the screen.
    * `microphone`: a MediaStream; without one the element asks for the microphone itself.
-   * Throws ServerError, or what getUserMedia throws.
+   * `steady`: for recording; see client.js. Throws ServerError, or what getUserMedia throws.
    */
-  async connect({ microphone = null } = {}) {
+  async connect({ microphone = null, steady = false } = {}) {
     await this.disconnect();
     const server = new URL(this.getAttribute("src") ?? new URL("..", import.meta.url), document.baseURI);
     const token = this.getAttribute("token");
@@ -103,7 +103,8 @@ export class VisavisAvatar extends HTMLElement {
       }
       this.#own = source;
     }
-    const stream = await client.connect({ person: this.getAttribute("person"), microphone: source });
+    const person = this.getAttribute("person");
+    const stream = await client.connect({ person, microphone: source, steady });
     await this.#picture(client);
     return stream;
   }

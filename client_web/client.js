@@ -10,6 +10,11 @@ const DISCONNECTED_GRACE = 2500; // ms that a short break on the network may las
 const STATS_INTERVAL = 1000; // ms
 const LONGEST_WAIT = 8000; // ms between two attempts to reconnect
 
+// How long the browser holds sound and picture back where steadiness counts more than delay, in ms.
+// Left alone, Chromium brings the two together only over several seconds, the picture 50 to 100 ms
+// ahead at first. With these two, a recording has them within 50 ms of each other.
+const STEADY = { audio: 120, video: 140 };
+
 /** Milliseconds to wait before attempt 0, 1, 2, ... to reconnect; `random` in [0, 1) spreads clients. */
 export function backOff(attempt, random = Math.random()) {
   return Math.min(LONGEST_WAIT, 500 * 2 ** attempt) * (0.75 + 0.5 * random);
@@ -26,6 +31,7 @@ export class VisavisClient extends EventTarget {
   #iceServers;
   #person = null;
   #microphone = null;
+  #steady = false;
   #peer = null;
   #session = null;
   #run = 0; // changes whenever whatever is under way no longer counts
@@ -57,13 +63,16 @@ export class VisavisClient extends EventTarget {
 
   /**
    * Starts a session with `person` (null: the server's own choice), sending `microphone` (a MediaStream).
-   * Returns the stream with voice and face once the connection stands. Throws ServerError.
+   * `steady` trades a little delay for voice and face that are together from the first word on, as a
+   * recording wants them. Returns the stream with voice and face once the connection stands.
+   * Throws ServerError.
    */
-  async connect({ person = null, microphone = null } = {}) {
+  async connect({ person = null, microphone = null, steady = false } = {}) {
     await this.close();
     const run = ++this.#run;
     this.#person = person;
     this.#microphone = microphone;
+    this.#steady = steady;
     this.#enter("connecting");
     try {
       return await this.#open(run);
@@ -128,13 +137,20 @@ export class VisavisClient extends EventTarget {
       streams: track ? [this.#microphone] : [],
     });
     const video = peer.addTransceiver("video", { direction: "recvonly" });
+    if (this.#steady) {
+      for (const { receiver } of peer.getTransceivers()) {
+        if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = STEADY[receiver.track.kind];
+      }
+    }
     const codecs = preferredVideoCodecs(RTCRtpReceiver.getCapabilities("video"));
     if (codecs) video.setCodecPreferences?.(codecs);
     const trickle = new Trickle(peer);
 
     await peer.setLocalDescription(await peer.createOffer());
-    const query = this.#person === null ? "" : `?person=${encodeURIComponent(this.#person)}`;
-    const response = await this.#api.request(`sessions${query}`, {
+    const query = new URLSearchParams();
+    if (this.#person !== null) query.set("person", this.#person);
+    if (codecs) query.set("codec", "h264");
+    const response = await this.#api.request(`sessions?${query}`, {
       method: "POST",
       headers: { "Content-Type": "application/sdp" },
       body: peer.localDescription.sdp,

@@ -10,15 +10,11 @@ import { fullScreen } from "./browser.js";
 import { Microphone, MicrophoneError } from "./microphone.js";
 import { Panel } from "./panel.js";
 import { Recorder } from "./recorder.js";
-import { SpeechEnd } from "./speech.js";
 import { State } from "./state.js";
+import { LONGEST, Take } from "./take.js";
 import { View } from "./view.js";
 
-const TAKE = 8; // s that one take may last
 const WAIT = 10; // s to begin speaking
-const USUAL_DELAY = 500; // ms from microphone to picture while nothing is measured yet
-const LEAD = 500; // ms of a take before the first word
-const DEAF = 1000; // ms after which a take goes on without knowing the microphone's level
 const TOKEN = "visavis-token"; // in sessionStorage
 
 const query = new URLSearchParams(location.search);
@@ -41,6 +37,7 @@ class Page {
   #view = new View();
   #panel = new Panel(document.getElementById("panel"));
   #microphone = new Microphone();
+  #take = new Take(this.#view.clip);
   #state = new State((name) => this.#entered(name));
   #persons = [];
   #person = null;
@@ -48,15 +45,11 @@ class Page {
   #run = 0; // changes whenever what is under way no longer counts
   #since = 0; // when the state began, performance.now()
   #deadline = 0; // when a countdown ends, performance.now()
-  #recorder = null;
-  #speech = null;
-  #onset = 0; // ms from the start of the recording to the first word
-  #clipUrl = null;
   #facts = {
     name: "", // of the person
     there: false, // the server has told who it can show
-    take: TAKE,
-    left: TAKE,
+    take: LONGEST,
+    left: LONGEST,
     wait: 0,
     muted: false,
     hearing: false,
@@ -100,10 +93,18 @@ class Page {
       return;
     }
     try {
-      if (!(await this.#api.ready())) {
+      let status = await this.#api.status();
+      if (status !== "ready" && status !== "failed") {
         this.#state.go("starting");
-        while (!(await this.#api.ready())) await sleep(1000);
+        while (!["ready", "failed"].includes(status)) {
+          await sleep(1000);
+          status = await this.#api.status();
+        }
         this.#state.go("loading");
+      }
+      if (status === "failed") {
+        this.#problem("failed");
+        return;
       }
       const { auth } = await this.#api.config();
       if (auth && !this.#api.token) {
@@ -140,7 +141,7 @@ class Page {
     avatar.setAttribute("src", this.#api.server.href);
     avatar.setAttribute("person", person.name);
     if (this.#api.token) avatar.setAttribute("token", this.#api.token);
-    this.#facts.name = person.display_name;
+    this.#set({ name: person.display_name });
     this.#view.person(person, person.picture, await this.#api.media(person.preview));
   }
 
@@ -157,13 +158,14 @@ class Page {
       cancel: () => this.#stop(),
       end: () => this.#stop(),
       back: () => this.#state.go("ready"),
+      goOn: () => this.#state.go("ready"),
       token: () => this.#token(value),
       person: () => this.#change(this.#persons.find(({ name }) => name === value)),
       device: () => this.#device(value),
       mute: () => this.#mute(),
       hear: () => this.#hear(),
-      "headphones-on": () => this.#set({ hearing: true, askingHeadphones: false }),
-      "headphones-no": () => this.#set({ askingHeadphones: false }),
+      "headphones-on": () => this.#answer(true),
+      "headphones-no": () => this.#answer(false),
       "once-more": () => this.#play(),
       numbers: () => this.#numbers(),
       fullscreen: () => fullScreen.toggle(this.#view.stage, this.#view.avatar.video).catch(() => {}),
@@ -204,6 +206,11 @@ class Page {
       this.#set({ askingHeadphones: true });
       document.getElementById("headphones-on").focus();
     }
+  }
+
+  #answer(hearing) {
+    this.#set({ hearing, askingHeadphones: false });
+    document.getElementById("hear").focus();
   }
 
   #token(token) {
@@ -254,7 +261,7 @@ class Page {
         return;
       }
       this.#state.go("connecting");
-      await this.#view.avatar.connect({ microphone });
+      await this.#view.avatar.connect({ microphone, steady: !live });
       if (run === this.#run) this.#state.go(live ? "live" : "listening");
     } catch (error) {
       if (run === this.#run) this.#fail(error);
@@ -269,8 +276,7 @@ class Page {
 
   #hangUp() {
     this.#run += 1;
-    this.#recorder?.discard();
-    this.#recorder = null;
+    this.#take.discard();
     this.#microphone.close();
     this.#view.quiet();
     return this.#view.avatar.disconnect();
@@ -279,8 +285,7 @@ class Page {
   /** The connection's own news, apart from what connect() answers. */
   #connection({ state, wait }) {
     if (state === "reconnecting" && this.#state.is("listening", "recording", "live", "reconnecting")) {
-      this.#recorder?.discard();
-      this.#recorder = null;
+      this.#take.discard();
       this.#deadline = performance.now() + wait;
       this.#countDown("wait");
       if (!this.#state.is("reconnecting")) this.#state.go("reconnecting");
@@ -291,62 +296,31 @@ class Page {
 
   // ---- a take ----------------------------------------------------------------------------------
 
-  #listen() {
-    this.#recorder = new Recorder(this.#view.avatar.stream);
-    this.#recorder.start();
-    this.#speech = new SpeechEnd();
-  }
-
   #heard(level) {
     if (!this.#facts.muted) this.#view.level(level ?? -100);
     if (!this.#state.is("listening", "recording")) return;
-    const now = performance.now();
-    if (level === null) {
-      // Nobody can tell when speech begins: the take runs until it is stopped, or its time is over.
-      if (this.#state.is("listening") && now - this.#since > DEAF) this.#speak(0);
-      return;
-    }
-    const verdict = this.#speech.hear(level, now);
-    if (this.#state.is("recording")) {
-      if (verdict === "ended") void this.#finish(true);
-    } else if (this.#speech.began !== null) this.#speak(this.#speech.began - this.#since);
+    const verdict = this.#take.hear(level);
+    if (this.#state.is("listening")) {
+      if (verdict !== "waiting") this.#state.go("recording");
+    } else if (verdict === "ended") void this.#finish(true);
   }
 
-  #speak(onset) {
-    this.#onset = onset;
-    this.#state.go("recording");
-  }
-
-  /** `quiet`: the silence after the last word has already carried it through. */
   async #finish(quiet = false) {
     if (!this.#state.is("recording")) return;
-    const run = this.#run;
     this.#state.go("finishing");
-    const delay = this.#view.avatar.client?.stats?.delayMs ?? USUAL_DELAY;
-    if (!quiet) await sleep(Math.min(1500, delay + 300));
-    const recorder = this.#recorder;
-    this.#recorder = null;
-    const { blob, duration, extension } = await recorder.stop();
-    if (run !== this.#run) return;
+    const delay = this.client?.stats?.delayMs ?? null;
+    const clip = await this.#take.finish({ delay, quiet });
+    if (clip === null) return;
     void this.#hangUp();
-    if (this.#clipUrl) URL.revokeObjectURL(this.#clipUrl);
-    this.#clipUrl = URL.createObjectURL(blob);
-    this.#view.saving(this.#clipUrl, `${this.#person.name}.${extension}`);
-    const { clip } = this.#view;
-    clip.src = this.#clipUrl;
-    const start = this.#onset > 0 ? Math.max(0, this.#onset + delay - LEAD) : 0;
-    clip.dataset.start = String(start / 1000);
-    clip.dataset.duration = String(duration / 1000);
+    this.#view.saving(clip.url, `${this.#person.name}.${clip.extension}`);
     this.#state.go("replay");
     await this.#play();
   }
 
   async #play() {
-    const { clip } = this.#view;
     this.#set({ clipDone: false });
-    clip.currentTime = Number(clip.dataset.start);
     // Some browsers want a gesture again: then the button in the middle asks for it.
-    await clip.play().catch(() => this.#set({ clipDone: true }));
+    await this.#take.play().catch(() => this.#set({ clipDone: true }));
   }
 
   // ---- what goes wrong -------------------------------------------------------------------------
@@ -394,9 +368,9 @@ class Page {
 
   #entered(name) {
     this.#since = performance.now();
-    if (name === "listening") this.#listen();
+    if (name === "listening") this.#take.listen(this.#view.avatar.stream);
     if (name === "recording") {
-      this.#deadline = this.#since + 1000 * TAKE;
+      this.#deadline = this.#since + 1000 * LONGEST;
       this.#countDown("left");
     }
     if (name !== "replay") this.#view.clip.pause();
@@ -413,15 +387,11 @@ class Page {
     const gone = performance.now() - this.#since;
     if (this.#state.is("listening") && gone > 1000 * WAIT) this.#problem("unheard");
     else if (this.#state.is("recording")) {
-      this.#view.progress(gone / (1000 * TAKE));
+      this.#view.progress(gone / (1000 * LONGEST));
       if (this.#countDown("left") === 0) void this.#finish();
     } else if (this.#state.is("reconnecting")) this.#countDown("wait");
     else if (this.#state.is("full") && this.#countDown("wait") === 0) void this.#begin(this.#live);
-    else if (this.#state.is("replay")) {
-      const { clip } = this.#view;
-      const start = Number(clip.dataset.start);
-      this.#view.progress((clip.currentTime - start) / (Number(clip.dataset.duration) - start));
-    }
+    else if (this.#state.is("replay")) this.#view.progress(this.#take.played);
   }
 
   #set(facts) {

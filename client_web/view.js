@@ -44,6 +44,7 @@ export class View {
     this.#name($("once-more"), words.page.replay);
     for (let index = 0; index < BARS; index += 1) this.#bars.push(document.createElement("i"));
     $("line").append(...this.#bars);
+    for (const id of ["poster", "glow"]) $(id).addEventListener("error", () => ($(id).hidden = true));
     $("preview").addEventListener("playing", () => $("preview").classList.add("there"));
   }
 
@@ -186,18 +187,20 @@ export class View {
     const primary = $("primary");
     const takes = facts.canRecord;
     // Where the browser cannot record, talking live is the first thing to do.
-    const first = !takes && ["say", "again"].includes(face.primary) ? "talk" : face.primary;
-    const second = first === face.secondary ? null : face.secondary;
+    let first = !takes && ["say", "again"].includes(face.primary) ? "talk" : face.primary;
+    let second = first === face.secondary ? null : face.secondary;
+    if (state === "problem" && facts.problem.kind === "person") [first, second] = ["goOn", null];
     primary.hidden = !first;
     if (first) {
       primary.dataset.action = first;
-      primary.querySelector(".label").textContent = words.actions[first];
+      const label = words.actions[first];
+      primary.querySelector(".label").textContent = typeof label === "string" ? label : label(facts);
       // aria-disabled instead of disabled: the focus stays where it is.
       primary.setAttribute("aria-disabled", String(first === "wait"));
     }
     const secondary = $("secondary");
-    const back = second === "back" && !facts.there;
-    secondary.hidden = !second || back;
+    if (second === "back" && !facts.there) second = null;
+    secondary.hidden = !second;
     if (second) {
       secondary.dataset.action = second;
       secondary.textContent = words.actions[second];
