@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visavis.server.media.jitter import Gap, JitterBuffer, RtpPayload
@@ -34,6 +34,7 @@ def test_any_order_within_the_window_plays_in_sequence(order: list[int], first: 
     assert drain(buffer) == list(range(8))
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_playing_meanwhile_changes_nothing_as_long_as_each_comes_in_time(
     data: st.DataObject,
@@ -129,7 +130,8 @@ def test_it_never_holds_more_than_its_capacity() -> None:
     assert drain(buffer) == list(range(40, 50))
 
 
-@given(st.lists(st.tuples(st.integers(0, 65_535), st.integers(0, 2**32 - 1)), max_size=200))
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 65_535), st.integers(0, 2**32 - 1)), max_size=100))
 def test_no_stream_of_numbers_upsets_it(packets: list[tuple[int, int]]) -> None:
     buffer = JitterBuffer(capacity=16)
     for sequence, timestamp in packets:

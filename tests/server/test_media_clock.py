@@ -33,15 +33,15 @@ def test_nothing_is_due_before_the_origin() -> None:
     assert pacer.next_index == 0
 
 
-@given(st.lists(st.floats(0, 0.2), max_size=60), st.floats(-0.01, 0.01))
+@given(st.lists(st.floats(0, 0.2), max_size=20), st.floats(-0.01, 0.01))
 def test_no_step_is_lost_or_doubled(pauses: list[float], shift: float) -> None:
     pacer = Pacer(0.0)
     now, handed = 0.0, []
     for number, pause in enumerate(pauses):
         now += pause
-        handed += pacer.poll(now)
         if number == 3:
             pacer.shift(shift)
+        handed += pacer.poll(now)
     assert handed == list(range(len(handed)))
     assert pacer.next_due > now - 1e-5
 

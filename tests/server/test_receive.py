@@ -103,33 +103,24 @@ def test_what_comes_in_order_is_played_as_it_is(samples: int) -> None:
     assert stream.concealed_samples == 0
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(0, 3), min_size=120, max_size=120))
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=70, max_size=70))
 def test_any_reordering_within_the_depth_gives_the_same_sound(lateness: list[int]) -> None:
-    """Each packet is late by up to 3 ms * k < slack; nothing may differ from order."""
-    pcm = noise(1.2)
-    sent = packets(pcm)
-    straight = play(MicrophoneStream(Pcm()), on_time(sent, delay=0.002), 1.1, origin=-0.012)
-    # Neighbours change places: a packet that is 12 ms late comes after the next one.
-    shuffled = [
-        (when + 0.004 * late, s)
-        for (when, s), late in zip(on_time(sent, delay=0.002), lateness, strict=True)
+    """Packets are late by up to 12 ms, so neighbours of 10 ms change places."""
+    pcm = noise(1.8)
+    # The network is like that from the beginning, so the depth allows for it.
+    late = [3, 0, 1, 3, 0] * 22 + lateness
+    arrivals = [
+        (when + 0.004 * n, s) for (when, s), n in zip(on_time(packets(pcm)), late, strict=True)
     ]
     stream = MicrophoneStream(Pcm())
-    played = play(stream, shuffled, 1.1, origin=0.0)
+    played = play(stream, arrivals, 1.75)
     begin = find(pcm[SETTLED : SETTLED + 960], played.pcm)
-    reference = find(pcm[SETTLED : SETTLED + 960], straight.pcm)
-    assert begin >= 0 and reference >= 0
-    length = min(len(played.pcm) - begin, len(straight.pcm) - reference)
-    if stream.concealed_samples == 0:
-        np.testing.assert_array_equal(
-            played.pcm[begin : begin + length], straight.pcm[reference : reference + length]
-        )
-    else:
-        # Whatever was too late for the slack of the first second was waited for after that.
-        assert stream.concealed_samples <= 3 * CHUNK
+    assert begin >= 0
+    heard = played.pcm[begin:]
+    assert len(heard) > 1.4 * RATE
+    np.testing.assert_array_equal(heard, pcm[SETTLED : SETTLED + len(heard)])
     assert stream.lost == 0
-    assert stream.skipped_samples == played.skipped[11]
 
 
 def test_one_lost_packet_is_made_up_for_and_costs_no_delay() -> None:
@@ -200,7 +191,7 @@ def test_surplus_is_skipped_in_a_pause_of_speech() -> None:
     assert before > 0.035
     assert after < before - 0.015
     assert stream.skipped_samples > played.skipped[150]
-    assert stream.cuts == 0
+    assert stream.cuts == 1  # the one that found the depth at the start
 
 
 def test_more_than_120_ms_are_cut_at_once_even_in_speech() -> None:
