@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -104,7 +104,11 @@ def compare_outputs(reference: Sequence[Outputs], other: Sequence[Outputs]) -> t
 
 
 def choose_variant(
-    name: str, candidates: Mapping[str, Graph], probes: Sequence[Feeds]
+    name: str,
+    candidates: Mapping[str, Graph],
+    probes: Sequence[Feeds],
+    *,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[Graph, tuple[VariantReport, ...]]:
     """Return the fastest variant that agrees with fp32, and what was measured.
 
@@ -112,6 +116,7 @@ def choose_variant(
         name: the graph's name, for the log.
         candidates: the variants by name; fp32 is among them.
         probes: inputs as the stages make them, each of the batch size that matters.
+        clock: seconds.
     """
     wanted = [candidates["fp32"].run(feeds) for feeds in probes]
     measured: dict[str, tuple[float, bool, str]] = {}
@@ -119,7 +124,7 @@ def choose_variant(
         agreed, deviation = True, ""
         if variant != "fp32":
             agreed, deviation = compare_outputs(wanted, [graph.run(feeds) for feeds in probes])
-        measured[variant] = _milliseconds(graph, probes), agreed, deviation
+        measured[variant] = _milliseconds(graph, probes, clock), agreed, deviation
     best = "fp32"
     for variant, (milliseconds, agreed, _) in measured.items():
         bar = measured[best][0] / (MIN_SPEEDUP if best == "fp32" else 1.0)
@@ -141,10 +146,10 @@ def choose_variant(
     return candidates[best], reports
 
 
-def _milliseconds(graph: Graph, probes: Sequence[Feeds]) -> float:
+def _milliseconds(graph: Graph, probes: Sequence[Feeds], clock: Callable[[], float]) -> float:
     times = []
     for index in range(MEASURED_RUNS):
-        start = time.perf_counter()
+        start = clock()
         graph.run(probes[index % len(probes)])
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return float(np.median(times)) * 1000.0

@@ -48,7 +48,8 @@ class LocalSession:
         self._engine = engine
         self._worker = worker
         self.runner = runner
-        self.state: SessionState = runner.initial_state(seed)
+        self._seed = seed
+        self._state: SessionState | None = None
         self.timeline = Timeline(runner.lookahead_ms)
         self._on_frame = on_frame
         self._on_error = on_error
@@ -105,6 +106,20 @@ class LocalSession:
             self._worker.sessions.remove(self)
         self._engine.leave()
 
+    def state(self) -> SessionState:
+        """Return the session's state, made on first use; on the engine's thread.
+
+        Making it decodes pictures, which is nothing for whoever opens a session to wait for.
+        """
+        if self._state is None:
+            self._state = self.runner.initial_state(self._seed)
+        return self._state
+
+    @property
+    def fresh(self) -> bool:
+        """Its state has not been made."""
+        return self._state is None
+
     def deliver(
         self, tick: Tick, i420: NDArray[np.uint8], speech: float, milliseconds: float
     ) -> None:
@@ -160,14 +175,22 @@ class _Worker:
 
     def _run(self) -> None:
         while True:
+            fresh: LocalSession | None = None
             with self.condition:
                 batch = self._collect()
                 while not batch and not self._closed:
+                    # Sessions are made ready while nobody waits for a picture.
+                    fresh = next((session for session in self.sessions if session.fresh), None)
+                    if fresh is not None:
+                        break
                     self.condition.wait()
                     batch = self._collect()
                 if self._closed:
                     return
-            self._advance(batch)
+            if fresh is not None:
+                _prepare(fresh)
+            else:
+                self._advance(batch)
 
     def _collect(self) -> list[tuple[LocalSession, Tick]]:
         """Take one tick of each ready session of one person; those who waited longest first."""
@@ -186,7 +209,12 @@ class _Worker:
 
     def _advance(self, batch: list[tuple[LocalSession, Tick]]) -> None:
         start = self._clock()
-        work = [Work(session.state, tick.pcm, tick.render, tick.cleared) for session, tick in batch]
+        batch = [(session, tick) for session, tick in batch if _prepare(session)]
+        if not batch:
+            return
+        work = [
+            Work(session.state(), tick.pcm, tick.render, tick.cleared) for session, tick in batch
+        ]
         runner = batch[0][0].runner
         try:
             runner.advance(work)
@@ -202,6 +230,16 @@ class _Worker:
                     session.deliver(tick, item.i420, item.speech, milliseconds)
                 except Exception as error:  # what the receiver raises ends its own session only
                     session.fail(error)
+
+
+def _prepare(session: LocalSession) -> bool:
+    """Make a session's state; False where that failed and the session has ended."""
+    try:
+        session.state()
+    except Exception as error:
+        session.fail(error)
+        return False
+    return True
 
 
 class LocalEngine:
@@ -282,15 +320,10 @@ class LocalEngine:
                 raise EngineFull(self._capacity)
             self._open += 1
             worker = min(self._workers, key=lambda worker: len(worker.sessions))
-            try:
-                session = LocalSession(
-                    self, worker, worker.runners[person], on_frame, on_error, seed
-                )
-            except BaseException:
-                self._open -= 1
-                raise
+            session = LocalSession(self, worker, worker.runners[person], on_frame, on_error, seed)
             with worker.condition:
                 worker.sessions.append(session)
+                worker.condition.notify()
         return session
 
     def leave(self) -> None:

@@ -14,6 +14,7 @@ from visavis.engines.client import EngineClient, Frame
 from visavis.engines.errors import ConfigError, EngineError, EngineFull, UnknownPerson
 from visavis.engines.local import MAX_BATCH, LocalEngine
 from visavis.engines.person import Person
+from visavis.engines.pipeline import SessionState
 
 FIRST = np.zeros(1600, np.float32)
 TICK = np.zeros(640, np.float32)
@@ -138,8 +139,8 @@ def test_persons_are_not_mixed_in_a_batch(house: House) -> None:
         first.push(FIRST)
         second.push(FIRST)
     seen.wait(frames=2)
-    assert all(state is first.state for batch in house.runners[0].batches for state in batch)
-    assert all(state is second.state for batch in house.runners[1].batches for state in batch)
+    assert all(state is first.state() for batch in house.runners[0].batches for state in batch)
+    assert all(state is second.state() for batch in house.runners[1].batches for state in batch)
 
 
 def test_clear_discards_what_is_being_made_and_counts_on(house: House) -> None:
@@ -189,6 +190,41 @@ def test_a_runner_that_raises_ends_its_batch_and_nothing_else(house: House) -> N
     house.runners[0].fail_batch = True
     house.engine.open("one", bad.on_frame, on_error=bad.on_error).push(FIRST)
     bad.wait(errors=1)
+    house.engine.open("two", good.on_frame).push(FIRST)
+    good.wait(frames=1)
+
+
+def test_opening_does_not_wait_for_the_state(house: House) -> None:
+    """It is made on the engine's thread, before the first tick where there is time."""
+    runner, seen = house.runners[0], Collector()
+    caller, made = threading.get_ident(), threading.Event()
+    initial_state = runner.initial_state
+
+    def slow(seed: int | None) -> SessionState:
+        assert threading.get_ident() != caller
+        assert runner.gate.wait(20)
+        made.set()
+        return initial_state(seed)
+
+    runner.initial_state = slow  # type: ignore[method-assign]
+    runner.gate.clear()
+    session = house.engine.open("one", seen.on_frame)
+    assert not made.is_set()
+    runner.gate.set()
+    assert made.wait(20)
+    session.push(FIRST)
+    seen.wait(frames=1)
+
+
+def test_a_state_that_cannot_be_made_ends_its_session(house: House) -> None:
+    def broken(seed: int | None) -> SessionState:
+        raise ValueError("no picture")
+
+    house.runners[0].initial_state = broken  # type: ignore[method-assign]
+    bad, good = Collector(), Collector()
+    house.engine.open("one", bad.on_frame, on_error=bad.on_error)
+    bad.wait(errors=1)
+    assert "no picture" in str(bad.errors[0])
     house.engine.open("two", good.on_frame).push(FIRST)
     good.wait(frames=1)
 
