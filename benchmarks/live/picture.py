@@ -30,7 +30,8 @@ class Flow:
         distinct: pictures that differ from the one before, by index and by content.
         distinct_per_second: over these seconds.
         dropped: share of the frames in between that were never shown.
-        unobserved: share that the browser presented while we could not look; not counted as drops.
+        unobserved: share that the browser says it presented while the probe had no turn to look.
+            They are no drops, and count as distinct where it is certain which frames they were.
         unread: pictures whose index could not be read.
         freezes: pauses of more than 190 ms.
         longest_gap_s: between two new pictures.
@@ -60,14 +61,19 @@ def flow(server: ServerRecord, page: PageRecord) -> Flow | None:
     steps = list(zip(shown, shown[1:], strict=False))
     missing = unobserved = 0
     times = [shown[0][1]]
-    for (before, _, count_before), (after, at, count_after) in steps:
+    for (before, since, count_before), (after, at, count_after) in steps:
         skipped = after - before - 1
         unseen = min(skipped, max(0, count_after - count_before - 1))
         unobserved += unseen
         missing += skipped - unseen
-        # A picture that repeats the one before is not a new one, whatever its index says.
-        if content.get(after) != content.get(before) and content.get(after) is not None:
-            times.append(at)
+        # Where as many were presented as are missing, we know which ones they were.
+        between = range(before + 1, after) if unseen == skipped else ()
+        previous = before
+        for number, index in enumerate([*between, after], start=1):
+            # A picture that repeats the one before is not a new one, whatever its index says.
+            if index in content and content[index] != content.get(previous):
+                times.append(since + (at - since) * number / (len(between) + 1))
+            previous = index
     span = shown[-1][1] - shown[0][1]
     expected = shown[-1][0] - shown[0][0]
     gaps = np.diff([*times, shown[-1][1]]) if len(times) > 1 else np.array([span])

@@ -119,6 +119,9 @@ def test_frames_the_browser_showed_while_we_looked_away_are_not_drops() -> None:
     figures = report.figures(server, replace(page, count=count))
     assert figures["flow"]["dropped"] == 0
     assert figures["flow"]["unobserved"] > 0
+    assert figures["flow"]["distinct_per_second"] == pytest.approx(25, abs=0.01)
+    frozen = replace(server, picture=np.ones_like(server.picture))
+    assert report.figures(frozen, replace(page, count=count))["flow"]["distinct"] == 1
 
 
 def test_lips_that_rest_on_a_moving_head_do_not_count_as_speaking() -> None:

@@ -28,6 +28,6 @@ def test_boxes_of_a_person_lie_in_its_frame() -> None:
     found = boxes(person)
     assert found is not None
     for x, y, width, height in found:
-        assert 0 <= x and x + width <= person.width
-        assert 0 <= y and y + height <= person.height
+        assert x >= 0 and x + width <= person.width
+        assert y >= 0 and y + height <= person.height
         assert width >= 8 and height >= 8
