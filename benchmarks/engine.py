@@ -14,7 +14,8 @@ import numpy as np
 
 from visavis.benchmarks.live.machine import machine, versions
 from visavis.engines.person import Person
-from visavis.engines.pipeline import Pipeline, Work, probe_voice
+from visavis.engines.pipeline import Pipeline, Work
+from visavis.engines.probe import probe_voice
 from visavis.engines.stages import STAGE_ORDER
 
 __all__ = ["run", "table"]

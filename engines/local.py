@@ -1,8 +1,9 @@
 """An engine in this process: threads that take ticks of many sessions and run them in batches.
 
-Each engine thread owns its pipelines and its sessions; nothing of a session is ever seen by two
-engine threads. A thread sleeps until one of its sessions has a tick, takes at most one tick of each
-session whose person is the same, in turn, and runs them as one batch.
+Each engine thread has its own pipelines, over shared stages, and its own sessions; nothing of a
+session is ever seen by two engine threads. A thread sleeps until one of its sessions has a tick,
+takes at most one tick of each session whose person is the same, in turn, and runs them as one
+batch.
 """
 
 from __future__ import annotations
@@ -13,140 +14,23 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-from numpy.typing import NDArray
-
-from visavis.engines.client import Frame, PersonInfo, SessionStats
+from visavis.engines.client import Frame, PersonInfo
+from visavis.engines.cores import thread_count
 from visavis.engines.errors import ConfigError, EngineError, EngineFull, UnknownPerson
 from visavis.engines.person import Person
-from visavis.engines.pipeline import Pipeline, Runner, SessionState, Work
-from visavis.engines.timeline import Tick, Timeline
+from visavis.engines.pipeline import Pipeline, Runner, Work
+from visavis.engines.session import LocalSession
+from visavis.engines.timeline import Tick
 
-__all__ = ["MAX_BATCH", "LocalEngine", "LocalSession"]
+__all__ = ["MAX_BATCH", "LocalEngine"]
 
 logger = logging.getLogger(__name__)
 
 MAX_BATCH = 8
 # Of the measured frames/s, what sessions may use: the rest is for encoding and for bad moments.
 LOAD = 0.6
-_RECENT = 250
-
-
-class LocalSession:
-    """A session of a `LocalEngine`; see `client.EngineSession`."""
-
-    def __init__(
-        self,
-        engine: LocalEngine,
-        worker: _Worker,
-        runner: Runner,
-        on_frame: Callable[[Frame], None],
-        on_error: Callable[[EngineError], None] | None,
-        seed: int | None,
-    ) -> None:
-        self._engine = engine
-        self._worker = worker
-        self.runner = runner
-        self._seed = seed
-        self._state: SessionState | None = None
-        self.timeline = Timeline(runner.lookahead_ms)
-        self._on_frame = on_frame
-        self._on_error = on_error
-        self._rendered = 0
-        self._discarded = 0
-        self._milliseconds: deque[float] = deque(maxlen=_RECENT)
-        self._failed: str | None = None
-        self._closed = False
-
-    @property
-    def generation(self) -> int:
-        """How often `clear` was called."""
-        return self.timeline.generation
-
-    def push(self, pcm: NDArray[np.float32]) -> None:
-        """Give the next samples; see `client.EngineSession.push`."""
-        if pcm.dtype != np.float32 or pcm.ndim != 1:
-            raise EngineError(
-                f"Audio must be float32 of one dimension, not {pcm.dtype} of {pcm.ndim}."
-            )
-        with self._worker.condition:
-            if self._closed:
-                return
-            self.timeline.push(pcm)
-            if self.timeline.waiting:
-                self._worker.condition.notify()
-
-    def clear(self) -> int:
-        """Forget what was said and not yet shown; see `client.EngineSession.clear`."""
-        with self._worker.condition:
-            return self.timeline.clear()
-
-    def stats(self) -> SessionStats:
-        """Return the counters."""
-        with self._worker.condition:
-            times = list(self._milliseconds)
-            p50, p95 = np.percentile(times, (50, 95)).tolist() if times else (0.0, 0.0)
-            return SessionStats(
-                rendered=self._rendered,
-                skipped=self.timeline.skipped,
-                discarded=self._discarded,
-                dropped_samples=self.timeline.dropped_samples,
-                engine_ms_p50=p50,
-                engine_ms_p95=p95,
-                failed=self._failed,
-            )
-
-    def close(self) -> None:
-        """End the session; calling it again does nothing."""
-        with self._worker.condition:
-            if self._closed:
-                return
-            self._closed = True
-            self._worker.sessions.remove(self)
-        self._engine.leave()
-
-    def state(self) -> SessionState:
-        """Return the session's state, made on first use; on the engine's thread.
-
-        Making it decodes pictures, which is nothing for whoever opens a session to wait for.
-        """
-        if self._state is None:
-            self._state = self.runner.initial_state(self._seed)
-        return self._state
-
-    @property
-    def fresh(self) -> bool:
-        """Its state has not been made."""
-        return self._state is None
-
-    def deliver(
-        self, tick: Tick, i420: NDArray[np.uint8], speech: float, milliseconds: float
-    ) -> None:
-        """Hand a frame over, unless it has been overtaken; on the engine's thread."""
-        with self._worker.condition:
-            if self._closed:
-                return
-            if tick.generation != self.timeline.generation:
-                self._discarded += 1
-                return
-            self._rendered += 1
-            self._milliseconds.append(milliseconds)
-        self._on_frame(Frame(tick.index, tick.generation, i420, speech))
-
-    def fail(self, error: BaseException) -> None:
-        """End the session because of `error`; on the engine's thread."""
-        with self._worker.condition:
-            if self._closed:
-                return
-            self._failed = f"{type(error).__name__}: {error}"
-        self.close()
-        logger.error("a session of %s ended: %s", self.runner.name, self._failed, exc_info=error)
-        if self._on_error is not None:
-            try:
-                self._on_error(EngineError(f"The session failed in the engine: {self._failed}."))
-            except Exception:
-                logger.exception("the error handler of a session failed")
 
 
 class _Worker:
@@ -162,6 +46,15 @@ class _Worker:
             target=self._run, name=f"visavis-engine-{number}", daemon=True
         )
         self._thread.start()
+
+    def add(self, session: LocalSession) -> None:
+        with self.condition:
+            self.sessions.append(session)
+            self.condition.notify()
+
+    def remove(self, session: LocalSession) -> None:
+        with self.condition:
+            self.sessions.remove(session)
 
     def close(self) -> None:
         with self.condition:
@@ -250,7 +143,7 @@ class LocalEngine:
 
     Args:
         persons: who can be shown; the first is the default.
-        threads: engine threads; one where None.
+        threads: engine threads; half as many as the process has cores where None.
         capacity: sessions to admit; measured where None.
         clock: seconds, for the measured times.
 
@@ -274,18 +167,20 @@ class LocalEngine:
         self._lock = threading.Lock()
         self._open = 0
         self._closed = False
-        count = 1 if threads is None else max(1, threads)
-        rates = []
-        runner_sets: list[dict[str, Runner]] = []
-        for _ in range(count):
-            runners = {person.name: _make_runner(person) for person in persons}
-            rates += [runner.warm_up(MAX_BATCH) for runner in runners.values()]
-            runner_sets.append(runners)
-        measured = max(1, math.floor(min(rates) * count * LOAD / persons[0].fps))
+        # The other half of the cores encodes what this half makes.
+        count = max(1, thread_count() // 2) if threads is None else max(1, threads)
+        first = {person.name: _make_runner(person) for person in persons}
+        rate = min(runner.warm_up(MAX_BATCH) for runner in first.values())
+        runner_sets = [first]
+        for _ in range(count - 1):
+            runner_sets.append({name: runner.twin() for name, runner in first.items()})
+        if count > 1:
+            rate = _rate_together(runner_sets)
+        measured = max(1, math.floor(rate * LOAD / persons[0].fps))
         self._capacity = measured if capacity is None else capacity
         logger.info(
             "engine ready: %.0f frames/s in %d thread(s), capacity %d",
-            min(rates) * count,
+            rate,
             count,
             self._capacity,
         )
@@ -320,14 +215,19 @@ class LocalEngine:
                 raise EngineFull(self._capacity)
             self._open += 1
             worker = min(self._workers, key=lambda worker: len(worker.sessions))
-            session = LocalSession(self, worker, worker.runners[person], on_frame, on_error, seed)
-            with worker.condition:
-                worker.sessions.append(session)
-                worker.condition.notify()
+            session = LocalSession(
+                worker.runners[person],
+                worker.condition,
+                on_frame,
+                on_error,
+                lambda session: self._leave(worker, session),
+                seed,
+            )
+            worker.add(session)
         return session
 
-    def leave(self) -> None:
-        """Count a session out; sessions call it when they end."""
+    def _leave(self, worker: _Worker, session: LocalSession) -> None:
+        worker.remove(session)
         with self._lock:
             self._open -= 1
 
@@ -339,6 +239,20 @@ class LocalEngine:
             self._closed = True
         for worker in self._workers:
             worker.close()
+
+
+def _rate_together(runner_sets: Sequence[dict[str, Runner]]) -> float:
+    """Return the frames per second of all threads at once, for the slowest person.
+
+    Threads share caches and memory, and two of them may share one core.
+    """
+
+    def rate(name: str) -> float:
+        rates = pool.map(lambda runners: runners[name].warm_up(MAX_BATCH), runner_sets)
+        return math.fsum(rates)
+
+    with ThreadPoolExecutor(len(runner_sets)) as pool:
+        return min(rate(name) for name in runner_sets[0])
 
 
 def _info(person: Person) -> PersonInfo:

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from visavis.engines.backend import Backend, Feeds, Graph, VariantReport, choose_variant
 from visavis.engines.errors import EngineError, PersonFileError, VisavisError
 from visavis.engines.person import Person
+from visavis.engines.probe import probe_voice
 from visavis.engines.render import Crop
 from visavis.engines.stages import Stages, build_stages
-from visavis.engines.timeline import TICK_SAMPLES
 
 __all__ = [
     "EASE_TICKS",
@@ -31,7 +31,6 @@ __all__ = [
     "Runner",
     "SessionState",
     "Work",
-    "probe_voice",
     "try_person",
 ]
 
@@ -106,6 +105,9 @@ class Runner(Protocol):
     def warm_up(self, max_batch: int) -> float:
         """Compile and run everything up to that batch; return frames per second."""
 
+    def twin(self) -> Runner:
+        """Return a runner of the same stages for another thread."""
+
 
 class _Switch:
     """A graph whose variant is chosen later; it can keep what it is fed."""
@@ -178,6 +180,16 @@ class Pipeline:
             raise
         except Exception as error:
             raise PersonFileError(f"The person {person.name!r} does not run: {error}") from error
+
+    def twin(self) -> Pipeline:
+        """Return a pipeline of the same stages and networks, for another thread.
+
+        Stages hold nothing of a session and may be used by several threads; buffers may not.
+        """
+        other = copy.copy(self)
+        other._planes = np.zeros_like(self._planes[:0])
+        other.times = {}
+        return other
 
     def initial_state(self, seed: int | None) -> SessionState:
         """Return the state of a session that has heard nothing.
@@ -320,19 +332,6 @@ class Pipeline:
         finally:
             times = self.times.setdefault(stage, deque(maxlen=1000))
             times.append((time.perf_counter() - start) * 1000.0)
-
-
-def probe_voice(lookahead_ms: int, ticks: int) -> list[F32]:
-    """Return the samples of so many ticks: a buzz of 120 Hz that opens and closes 4 times a second.
-
-    It makes mouths move without being anybody's voice.
-    """
-    count = lookahead_ms * 16 + (ticks - 1) * TICK_SAMPLES
-    seconds = np.arange(count) / 16000.0
-    buzz = sum(np.sin(2 * np.pi * 120 * k * seconds) / k for k in range(1, 25))
-    envelope = 0.5 - 0.5 * np.cos(2 * np.pi * 4 * seconds)
-    pcm = (0.2 * buzz * envelope).astype(np.float32)
-    return np.split(pcm, range(lookahead_ms * 16, count, TICK_SAMPLES))
 
 
 def try_person(person: Person) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -74,6 +75,7 @@ class FakeRunner:
         self.gate.set()
         self.entered = threading.Event()
         self.fail_batch = False
+        self.twins: list[FakeRunner] = []
 
     def initial_state(self, seed: int | None) -> SessionState:
         return SessionState(audio=0, motion=None, background=seed)
@@ -98,6 +100,11 @@ class FakeRunner:
     def warm_up(self, max_batch: int) -> float:
         self.warmed = max_batch
         return self.rate
+
+    def twin(self) -> FakeRunner:
+        self.twins.append(copy.copy(self))
+        self.twins[-1].batches, self.twins[-1].threads = [], set()
+        return self.twins[-1]
 
 
 @dataclass

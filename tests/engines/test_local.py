@@ -23,7 +23,7 @@ TICK = np.zeros(640, np.float32)
 class House:
     """An engine over fake runners."""
 
-    def __init__(self, *names: str, capacity: int | None = 20, threads: int | None = None) -> None:
+    def __init__(self, *names: str, capacity: int | None = 20, threads: int = 1) -> None:
         self.runners: list[FakeRunner] = []
         self.engine = LocalEngine(
             [person(name) for name in names],
@@ -255,21 +255,36 @@ def test_a_failed_session_gives_its_place_back() -> None:
 
 @pytest.mark.parametrize(("rate", "capacity"), [(10.0, 1), (41.0, 1), (84.0, 2), (1000.0, 24)])
 def test_capacity_is_what_was_measured(rate: float, capacity: int) -> None:
-    engine = LocalEngine([person()], _make_runner=lambda person: FakeRunner(person, rate))
+    engine = LocalEngine(
+        [person()], threads=1, _make_runner=lambda person: FakeRunner(person, rate)
+    )
     assert engine.capacity() == capacity
     engine.close()
 
 
 def test_more_threads_share_the_sessions() -> None:
-    house = House("one", threads=2)
-    assert len(house.runners) == 2
+    house = House("one", capacity=None, threads=2)
+    assert house.engine.capacity() == 48  # twice 1000 frames/s
+    (runner,) = house.runners
+    both = [runner, *runner.twins]
     seen = Collector()
     for session in [house.engine.open("one", seen.on_frame) for _ in range(4)]:
         session.push(FIRST)
     seen.wait(frames=4)
-    assert [sum(map(len, runner.batches)) for runner in house.runners] == [2, 2]
-    assert house.runners[0].threads.isdisjoint(house.runners[1].threads)
+    assert [sum(map(len, runner.batches)) for runner in both] == [2, 2]
+    assert both[0].threads.isdisjoint(both[1].threads)
     house.engine.close()
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (3, 1), (8, 4)])
+def test_half_of_the_cores_are_for_the_engine(
+    monkeypatch: pytest.MonkeyPatch, cores: int, threads: int
+) -> None:
+    monkeypatch.setattr("visavis.engines.local.thread_count", lambda: cores)
+    before = threading.active_count()
+    engine = LocalEngine([person()], _make_runner=FakeRunner)
+    assert threading.active_count() - before == threads
+    engine.close()
 
 
 def test_everything_is_warm_before_the_first_session(house: House) -> None:

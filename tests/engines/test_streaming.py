@@ -127,9 +127,10 @@ def test_clear_forgets_the_sound_and_comes_back_to_the_next(pipeline: Pipeline) 
     assert len(path) == (32000 + 320 + 16000 - 1600) // 640 + 1
 
 
-def test_live_sessions_give_what_the_pipeline_gives(pipeline: Pipeline) -> None:
-    """Three sessions in an engine's thread, each fed from a thread of its own, tick by tick."""
-    engine = LocalEngine([tiny_person()], capacity=4)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_live_sessions_give_what_the_pipeline_gives(pipeline: Pipeline, threads: int) -> None:
+    """Three sessions in an engine, each fed from a thread of its own, tick by tick."""
+    engine = LocalEngine([tiny_person()], capacity=4, threads=threads)
     seen = [Collector() for _ in range(3)]
     voices = [voice(2, seed) for seed in (11, 12, 13)]
 
@@ -142,11 +143,11 @@ def test_live_sessions_give_what_the_pipeline_gives(pipeline: Pipeline) -> None:
             session.push(voices[index][start : start + 640])
         seen[index].wait(frames=21)
 
-    threads = [threading.Thread(target=feed, args=(index,)) for index in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
+    feeders = [threading.Thread(target=feed, args=(index,)) for index in range(3)]
+    for feeder in feeders:
+        feeder.start()
+    for feeder in feeders:
+        feeder.join(timeout=60)
     engine.close()
     for index, collector in enumerate(seen):
         state = pipeline.initial_state(index)
