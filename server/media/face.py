@@ -73,16 +73,18 @@ class FaceLine:
         """The peer lost the picture; the next frame is made to stand alone."""
         self._key_wanted = True
 
-    def offer(self, frame: Frame, *, due: float, now: float) -> None:
-        """Take a frame from the engine; its voice leaves at ``due``."""
+    def offer(self, frame: Frame, *, due: float, now: float) -> bool:
+        """Take a frame from the engine; its voice leaves at ``due``. False when it is too late."""
         if frame.generation < self._generation or frame.index <= self._last:
             self.discarded += 1
-        elif now > due + TICK_SECONDS:
+            return True
+        if now > due + TICK_SECONDS:
             self.skipped_late += 1
-        else:
-            if self._waiting is not None:
-                self.skipped_busy += 1
-            self._waiting = frame
+            return False
+        if self._waiting is not None:
+            self.skipped_busy += 1
+        self._waiting = frame
+        return True
 
     def next_job(self, *, due_of_first: float, now: float) -> Job | None:
         """What the encoder should do now; None when it is busy or there is nothing to do.

@@ -219,8 +219,11 @@ class LiveSession:
         now = self._clock()
         due = voice.due(2 * frame.index)
         tick = frame.index + self._base_tick
-        self._face.offer(replace(frame, index=tick), due=due, now=now)
-        self._encode_next(now)
+        if self._face.offer(replace(frame, index=tick), due=due, now=now):
+            self._encode_next(now)
+        else:
+            self._budget.ready(now - due)
+            self._observer.frame_ready((now - due) * 1000)
 
     # -- the pump ---------------------------------------------------------------------------
 

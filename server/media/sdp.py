@@ -58,6 +58,8 @@ def parse_offer(text: str) -> Offer:
     Raises:
         OfferError: 400 when it is no SDP, 422 when we cannot answer it; nothing was created.
     """
+    if not text.startswith("v=0"):
+        raise OfferError("The body is not an SDP offer.", status=400)
     text = _usable_candidates(text)
     try:
         description = sdp.SessionDescription.parse(text)

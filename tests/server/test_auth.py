@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.server.conftest import Serving, http
+from tests.server.test_sdp import offer
+from visavis.server.auth import is_allowed
+
+
+@pytest.mark.parametrize(
+    ("header", "token", "allowed"),
+    [
+        (None, None, True),
+        ("Bearer anything", None, True),
+        ("Bearer secret", "secret", True),
+        ("bearer secret", "secret", True),
+        ("Bearer  secret ", "secret", True),
+        ("Bearer secre", "secret", False),
+        ("Bearer secret2", "secret", False),
+        ("Bearer Secret", "secret", False),
+        ("Bearer ", "secret", False),
+        ("Bearer", "secret", False),
+        ("Basic secret", "secret", False),
+        ("secret", "secret", False),
+        ("", "secret", False),
+        (None, "secret", False),
+        ("Bearer schlüssel", "schlüssel", True),
+        ("Bearer \udcff", "secret", False),
+    ],
+)
+def test_who_is_let_in(header: str | None, token: str | None, allowed: bool) -> None:
+    assert is_allowed(header, token) is allowed
+
+
+PROTECTED = [
+    ("GET", "/persons"),
+    ("GET", "/persons/fake/poster.jpg"),
+    ("GET", "/persons/fake/preview.mp4"),
+    ("POST", "/sessions"),
+    ("GET", "/sessions"),
+    ("PATCH", "/sessions/x"),
+    ("DELETE", "/sessions/x"),
+    ("GET", "/sessions/x"),
+    ("GET", "/sessions/x/stats"),
+    ("POST", "/sessions/x/clear"),
+    ("GET", "/metrics"),
+]
+OPEN = ["/", "/static/page.js", "/config", "/healthz", "/readyz"]
+
+
+async def test_every_route_is_protected_or_harmless(serving: Serving) -> None:
+    async with serving(token="secret") as server:
+        async with http(server) as client:
+            for method, path in PROTECTED:
+                response = await client.request(method, path)
+                assert response.status_code == 401, path
+                assert response.headers["www-authenticate"].startswith("Bearer")
+                assert "secret" not in response.text
+            for path in OPEN:
+                assert (await client.get(path)).status_code == 200, path
+        async with http(server, Authorization="Bearer secret") as client:
+            for method, path in PROTECTED:
+                assert (await client.request(method, path)).status_code != 401, path
+            response = await client.post(
+                "/sessions", content=offer(), headers={"Content-Type": "application/sdp"}
+            )
+            assert response.status_code == 201
+        known = {(m, r.path) for r in server.app.routes for m in r.methods or ()}  # type: ignore[attr-defined]
+        assert len({path for _, path in known}) == 13, "a new route: is it protected?"
