@@ -155,7 +155,11 @@ class LivePage:
                 every()
 
     def first_motion_s(self, click: str, *, timeout_s: float = 15.0) -> float:
-        """Click a button and wait; seconds from the click to the second different picture."""
+        """Click a button and wait; seconds from the click to the second different picture.
+
+        Raises:
+            ConfigError: none came.
+        """
         self.forget()
         self.page.click(click)
         clicked: float | None = None
@@ -171,7 +175,10 @@ class LivePage:
                     seen.setdefault(index, displayed)
             if clicked is not None and len(seen) >= 2:
                 return (sorted(seen.values())[1] - clicked) / 1000
-        return float("nan")
+        raise ConfigError(
+            f"The page showed no moving picture within {timeout_s:.0f} s; it says: "
+            f"{self.page.inner_text('body')[:200]!r}."
+        )
 
     def record(self) -> PageRecord:
         """Everything that was noted since `forget`, in the machine's monotonic seconds."""

@@ -98,6 +98,7 @@ class Mouth:
         threshold: change, in grey levels, that 95 % of the silent pairs stay below. It holds what
             the codec adds and what the turning head leaves after it was compensated.
         changing: share of the voiced pairs above it.
+        resting_change, speaking_change: median change of either kind of pairs, in grey levels.
         lag_s: how much later than its voice's loudness the mouth's look follows; a rough check
             (lips lead many sounds) of what index and time stamps cannot show.
         lag_correlation: how well it follows at that lag, 0 to 1.
@@ -107,6 +108,8 @@ class Mouth:
     silent_pairs: int
     threshold: float
     changing: float
+    resting_change: float
+    speaking_change: float
     lag_s: float
     lag_correlation: float
 
@@ -138,6 +141,8 @@ def mouth(server: ServerRecord, page: PageRecord) -> Mouth | None:
         silent_pairs=int(resting.sum()),
         threshold=threshold,
         changing=float((change[spoken] > threshold).mean()),
+        resting_change=float(np.median(change[resting])),
+        speaking_change=float(np.median(change[spoken])),
         lag_s=lag,
         lag_correlation=correlation,
     )
