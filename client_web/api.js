@@ -11,6 +11,7 @@
  *   person        there is no such person (404)
  *   gone          the session is not known any more (404 on a session)
  *   blocked       the server answered, but sound and picture do not get through
+ *   unseen        sound and picture are connected, but no picture comes
  *   refused       any other answer; `status` and the server's own sentence in `message`
  */
 export class ServerError extends Error {

@@ -114,12 +114,9 @@ export class VisavisAvatar extends HTMLElement {
     const client = this.#client;
     this.#own?.getTracks().forEach((track) => track.stop());
     this.#own = null;
-    if (!client) return;
-    await client.close();
-    if (client === this.#client) {
-      this.#client = null;
-      this.#video.srcObject = null;
-    }
+    const closed = client?.close();
+    this.#client = null;
+    await closed;
   }
 
   async #ice(server, token) {
@@ -156,7 +153,7 @@ export class VisavisAvatar extends HTMLElement {
     const video = this.#video;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
-        () => reject(new ServerError("blocked", "connected, but no picture came")),
+        () => reject(new ServerError("unseen", "connected, but no picture came")),
         FIRST_PICTURE,
       );
       const shown = () => {

@@ -15,6 +15,8 @@ const LONGEST_WAIT = 8000; // ms between two attempts to reconnect
 // ahead at first. With these two, a recording has them within 50 ms of each other.
 const STEADY = { audio: 120, video: 140 };
 
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
 /** Milliseconds to wait before attempt 0, 1, 2, ... to reconnect; `random` in [0, 1) spreads clients. */
 export function backOff(attempt, random = Math.random()) {
   return Math.min(LONGEST_WAIT, 500 * 2 ** attempt) * (0.75 + 0.5 * random);
@@ -116,13 +118,18 @@ export class VisavisClient extends EventTarget {
     clearInterval(this.#statsTimer);
     globalThis.removeEventListener("pagehide", this.#leave);
     this.#counters = null;
-    this.#peer?.close();
+    const peer = this.#peer;
     this.#peer = null;
     this.stream = null;
     const session = this.#session;
     this.#session = null;
-    if (!session) return Promise.resolve();
-    return this.#api.request(session, { method: "DELETE", keepalive: true }).catch(() => {});
+    if (!session) {
+      peer?.close();
+      return Promise.resolve();
+    }
+    // The server is told first: a peer that just closes looks to it like one that is lost.
+    const told = this.#api.request(session, { method: "DELETE", keepalive: true }).catch(() => {});
+    return Promise.race([told, sleep(1000)]).then(() => peer.close());
   }
 
   async #open(run) {

@@ -262,6 +262,7 @@ class Page {
       }
       this.#state.go("connecting");
       await this.#view.avatar.connect({ microphone, steady: !live });
+      if (!live) await this.#take.listen(this.#view.avatar.stream);
       if (run === this.#run) this.#state.go(live ? "live" : "listening");
     } catch (error) {
       if (run === this.#run) this.#fail(error);
@@ -289,9 +290,13 @@ class Page {
       this.#deadline = performance.now() + wait;
       this.#countDown("wait");
       if (!this.#state.is("reconnecting")) this.#state.go("reconnecting");
-    } else if (state === "live" && this.#state.is("reconnecting")) {
-      this.#state.go(this.#live ? "live" : "listening");
-    }
+    } else if (state === "live" && this.#state.is("reconnecting")) void this.#resume();
+  }
+
+  async #resume() {
+    const run = this.#run;
+    if (!this.#live) await this.#take.listen(this.#view.avatar.stream);
+    if (run === this.#run && this.#state.is("reconnecting")) this.#state.go(this.#live ? "live" : "listening");
   }
 
   // ---- a take ----------------------------------------------------------------------------------
@@ -311,6 +316,10 @@ class Page {
     const delay = this.client?.stats?.delayMs ?? null;
     const clip = await this.#take.finish({ delay, quiet });
     if (clip === null) return;
+    if (clip.url === null) {
+      this.#problem("empty");
+      return;
+    }
     void this.#hangUp();
     this.#view.saving(clip.url, `${this.#person.name}.${clip.extension}`);
     this.#state.go("replay");
@@ -368,7 +377,6 @@ class Page {
 
   #entered(name) {
     this.#since = performance.now();
-    if (name === "listening") this.#take.listen(this.#view.avatar.stream);
     if (name === "recording") {
       this.#deadline = this.#since + 1000 * LONGEST;
       this.#countDown("left");

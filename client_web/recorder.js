@@ -5,6 +5,7 @@ import { recordingType } from "./browser.js";
 export class Recorder {
   #recorder;
   #pieces = [];
+  #started;
   #stopped;
   #began = null;
 
@@ -17,18 +18,21 @@ export class Recorder {
       audioBitsPerSecond: 96_000,
     });
     this.#recorder.addEventListener("dataavailable", ({ data }) => data.size && this.#pieces.push(data));
-    this.#stopped = new Promise((resolve) => {
-      this.#recorder.addEventListener("stop", resolve, { once: true });
-    });
+    const event = (name) =>
+      new Promise((resolve) => this.#recorder.addEventListener(name, resolve, { once: true }));
+    this.#started = event("start");
+    this.#stopped = event("stop");
   }
 
   static get possible() {
     return typeof MediaRecorder !== "undefined";
   }
 
-  start() {
-    this.#began = performance.now();
+  /** Resolves when it records: a browser with much to do needs most of a second. */
+  async start() {
     this.#recorder.start(500);
+    await Promise.race([this.#started, this.#stopped]);
+    this.#began = performance.now();
   }
 
   /** Ends the recording: {blob, duration in ms, extension}. */

@@ -6,6 +6,7 @@ import { SpeechEnd } from "./speech.js";
 export const LONGEST = 8; // s that one take may last
 const USUAL_DELAY = 500; // ms from microphone to picture while nothing is measured yet
 const LEAD = 500; // ms that a clip shows before the first word
+const SMALLEST = 1000; // bytes of a clip with anything in it
 const DEAF = 1000; // ms after which a take goes on without knowing the microphone's level
 
 export class Take {
@@ -23,14 +24,15 @@ export class Take {
     this.#clip = clip;
   }
 
-  /** Begins to record `stream`, what arrives from the server. */
-  listen(stream) {
+  /** Begins to record `stream`, what arrives from the server; resolves when it does. */
+  async listen(stream) {
     this.discard();
+    const recorder = new Recorder(stream);
+    this.#recorder = recorder;
+    await recorder.start();
     this.#began = performance.now();
     this.#speech = new SpeechEnd();
     this.#onset = 0;
-    this.#recorder = new Recorder(stream);
-    this.#recorder.start();
   }
 
   /**
@@ -46,7 +48,8 @@ export class Take {
   }
 
   /**
-   * Ends the recording: {url, extension}, or null where it was discarded meanwhile.
+   * Ends the recording: {url, extension}, or null where it was discarded meanwhile. The url is null
+   * where nothing came to be recorded.
    * `delay`: ms from microphone to picture, or null. `quiet`: speech ended by itself, so the last
    * word has come back during the silence after it.
    */
@@ -58,6 +61,7 @@ export class Take {
     const { blob, duration, extension } = await recorder.stop();
     if (recorder !== this.#recorder) return null;
     this.#recorder = null;
+    if (blob.size < SMALLEST) return { url: null, extension };
     if (this.#url) URL.revokeObjectURL(this.#url);
     this.#url = URL.createObjectURL(blob);
     this.#length = duration / 1000;

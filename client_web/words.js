@@ -99,6 +99,8 @@ export const words = {
       "Sound and picture do not get through",
       "The server answers, but a firewall may stand between. It may need a TURN server.",
     ],
+    unseen: () => ["The picture does not come", "You are connected, but the server sends no picture. It may have too much to do."],
+    empty: () => ["Nothing was recorded", "The browser had no time for it. Once more?"],
     person: ({ name }) => [`${name} is not here`, "The server does not have this person."],
     nobody: () => ["Nobody is here yet", "The server has no person to show. Start it with a person file."],
     unsupported: () => ["This browser cannot do it", "It has no WebRTC. A recent Chrome, Firefox, Edge or Safari has."],

@@ -66,7 +66,7 @@ def chromium_arguments(voice: Path | None = None) -> list[str]:
     return arguments
 
 
-def spoken_wave(path: Path, *, before: float = 1.5, after: float = 6.0) -> float:
+def spoken_wave(path: Path, *, before: float = 1.5, after: float = 4.0) -> float:
     """Write a WAV file with a spoken sentence between silences (seconds); returns its length.
 
     The sentence is synthesised by espeak-ng or flite; skips the test where there is neither.

@@ -179,6 +179,40 @@ def test_server_that_does_not_answer(open_page: Open) -> None:
     wait_for(page, "listening")
 
 
+def test_nothing_gets_through(open_page: Open) -> None:
+    page = open_page(
+        init="""Object.defineProperty(RTCPeerConnection.prototype, "connectionState",
+                  {get: () => "failed"})"""
+    )
+    page.click("#primary")
+    wait_for(page, "problem")
+    assert words(page)[0] == "Sound and picture do not get through"
+    assert "TURN" in words(page)[1]
+
+
+def test_no_picture_comes(open_page: Open) -> None:
+    # Frames are never painted, and the eight seconds of patience pass in a moment.
+    page = open_page(
+        init="""
+          HTMLVideoElement.prototype.requestVideoFrameCallback = () => 0;
+          const later = window.setTimeout;
+          window.setTimeout = (call, ms) => later(call, ms === 8000 ? 400 : ms);
+        """
+    )
+    page.click("#primary")
+    wait_for(page, "problem")
+    assert words(page)[0] == "The picture does not come"
+
+
+def test_nothing_was_recorded(open_page: Open) -> None:
+    page = open_page(init="Object.defineProperty(Blob.prototype, 'size', {get: () => 0})")
+    page.click("#primary")
+    wait_for(page, "recording")
+    page.click("#primary")
+    wait_for(page, "problem")
+    assert words(page)[0] == "Nothing was recorded"
+
+
 def test_server_says_no(open_page: Open) -> None:
     def no(route: Route) -> None:
         body = '{"detail": "The offer has no audio."}'
