@@ -11,11 +11,12 @@ from collections import deque
 __all__ = ["BudgetControl"]
 
 WINDOW_FRAMES = 50
-MIN_FRAMES = 25
+MIN_FRAMES = 12
 STEP = 0.005
 MOST_AT_ONCE = 0.020
 LEAST = 0.010
-MOST = 0.120
+MOST = 0.160
+LOST = 0.040  # so late, a frame is not shown at all
 LATE_SHARE = 0.10
 SPARE = 0.010
 PLAN_SECONDS = 1.0
@@ -51,7 +52,8 @@ class BudgetControl:
         change = 0.0
         if usual_worst > 0:
             steps = int(usual_worst / STEP) + 1
-            change = min(MOST - self._seconds, MOST_AT_ONCE, steps * STEP)
+            at_once = MOST if usual_worst > LOST else MOST_AT_ONCE
+            change = min(MOST - self._seconds, at_once, steps * STEP)
         elif usual_worst < -SPARE:
             change = max(LEAST - self._seconds, -STEP)
         if abs(change) < 1e-6:
