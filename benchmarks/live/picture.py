@@ -17,6 +17,7 @@ TICK_SAMPLES = 640
 VOICED_DB = -20.0  # below the loud frames of the speech
 SILENT_DB = -35.0
 SILENT_MARGIN = 8  # frames: the mouth settles before a pause counts as rest
+RESTING = 90  # per cent of the pairs in rest that lie below the threshold
 LEAST_PAIRS = 20
 LONGEST_LAG = 8  # frames
 
@@ -95,7 +96,7 @@ class Mouth:
 
     Attributes:
         voiced_pairs, silent_pairs: successive frames that both fall into speech, or into rest.
-        threshold: change, in grey levels, that 95 % of the silent pairs stay below. It holds what
+        threshold: change, in grey levels, that nine in ten silent pairs stay below. It holds what
             the codec adds and what the turning head leaves after it was compensated.
         changing: share of the voiced pairs above it.
         resting_change, speaking_change: median change of either kind of pairs, in grey levels.
@@ -134,7 +135,7 @@ def mouth(server: ServerRecord, page: PageRecord) -> Mouth | None:
     resting = silent[index[pair]] & silent[index[pair] + 1]
     if spoken.sum() < LEAST_PAIRS or resting.sum() < LEAST_PAIRS:
         return None
-    threshold = float(np.percentile(change[resting], 95))
+    threshold = float(np.percentile(change[resting], RESTING))
     lag, correlation = _lag(left, index[pair] + 1, np.maximum(level, loud + SILENT_DB))
     return Mouth(
         voiced_pairs=int(spoken.sum()),

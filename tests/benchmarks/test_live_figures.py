@@ -126,7 +126,7 @@ def test_frames_the_browser_showed_while_we_looked_away_are_not_drops() -> None:
 
 def test_lips_that_rest_on_a_moving_head_do_not_count_as_speaking() -> None:
     figures = report.figures(*session(mouth="still"))
-    assert figures["mouth"]["changing"] < 0.15
+    assert figures["mouth"]["changing"] < 0.25
     assert not judged(mouth="still")["b"]
 
 
