@@ -6,9 +6,9 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Route
+from playwright.sync_api import Browser, Route
 
-from tests.browser import Served, serve_in_thread
+from tests.browser import Served, chromium_arguments, find_chromium, serve_in_thread
 from tests.client_web.helpers import Engine, Open, until, wait_for, words
 from visavis.engines.errors import EngineError
 from visavis.server.app import create_app
@@ -45,6 +45,22 @@ def test_microphone_that_cannot_be_used(
     page.evaluate("delete navigator.mediaDevices.getUserMedia")
     page.click("#primary")  # Try again
     wait_for(page, "listening")
+
+
+def test_browser_that_really_refuses(browser: Browser, served: Served) -> None:
+    # Nobody is there to say yes: a headless browser says no.
+    ask = "--use-fake-ui-for-media-stream"
+    arguments = [argument for argument in chromium_arguments() if argument != ask]
+    other = browser.browser_type.launch(executable_path=find_chromium(), args=arguments)
+    try:
+        page = other.new_page()
+        page.goto(served.url)
+        wait_for(page, "ready")
+        page.click("#primary")
+        wait_for(page, "problem")
+        assert words(page)[0] == "The microphone was refused"
+    finally:
+        other.close()
 
 
 def test_microphone_unplugged_while_talking(open_page: Open) -> None:
