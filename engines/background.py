@@ -72,7 +72,7 @@ class Clip:
         self._groups: list[list[bytes]] = []
         self._starts: list[int] = []
         try:
-            with av.open(io.BytesIO(data), format="mp4") as container:
+            with av.open(io.BytesIO(data), "r", format="mp4") as container:
                 stream = container.streams.video[0]
                 self.width, self.height = stream.codec_context.width, stream.codec_context.height
                 self._extradata = stream.codec_context.extradata or b""
@@ -175,7 +175,5 @@ class Background:
         if len(choice.frames) == 1:
             return first.copy()
         mixed = np.empty_like(first)
-        blend_frames(
-            first, self._clip.frame(choice.frames[1]), round(256 * choice.share), mixed
-        )
+        blend_frames(first, self._clip.frame(choice.frames[1]), round(256 * choice.share), mixed)
         return mixed

@@ -54,5 +54,5 @@ class LinearGeometry:
         pose = np.stack([choice.pose for choice in choices])
         shift = pose[:, None, :, 3].copy()
         shift[:, 0, :2] -= np.array([choice.origin for choice in choices], np.float32)
-        posed: F32 = moved @ pose[:, :, :3].transpose(0, 2, 1) + shift
+        posed = moved @ pose[:, :, :3].transpose(0, 2, 1) + shift
         return np.ascontiguousarray(posed, np.float32)

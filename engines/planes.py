@@ -109,9 +109,7 @@ class Planes:
                 draw_luma(points, self._uv, triangles, y, planes[first : first + 4])
                 # Only the face itself says where on it a pixel lies.
                 where = planes[29:32] if index == 0 else planes[:0]
-                draw_chroma(
-                    points, self._uv, triangles, u, v, planes[first + 4 : first + 6], where
-                )
+                draw_chroma(points, self._uv, triangles, u, v, planes[first + 4 : first + 6], where)
             left, top = choice.origin
             mask_crop(picture, left, top, self._mask, planes[18:25])
             contour = cast(F32, np.ascontiguousarray(points[self._lips, :2]))

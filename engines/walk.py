@@ -27,10 +27,10 @@ SPEAKING = 0.5  # speech above which somebody speaks
 PATIENCE = 10  # ticks for which that must last before the walk takes another way
 LEAD = 16  # ticks between the plan of a jump and the jump: time to decode what follows it
 SOONEST, LATEST = 30, 120  # frames that the clip runs on before a jump
-REMEMBERED = 1000.0  # ticks after which a place that was shown counts as new
-# A jump's score is its cost, which is about 1 for one that is just not seen, and these.
+REMEMBERED = 600.0  # ticks after which a place that was shown counts as new
+# A jump's score is its cost, 1 where it is just not seen, and these.
 UNREST_WEIGHT = 2.0
-REPEAT_WEIGHT = 4.0
+REPEAT_WEIGHT = 6.0
 TEMPERATURE = 0.25
 
 
@@ -194,11 +194,11 @@ class Walk:
         if not len(near):
             possible = np.flatnonzero(wait >= min(LEAD, int(wait.max())))
             near = possible[np.argsort(wait[possible], kind="stable")[:16]]
-        landing = self._jumps[near, 1]
-        ages = np.stack(
-            [state.tick - state.shown[np.minimum(landing + k, len(self.pose) - 1)]
-             for k in range(0, 51, 10)]
-        )  # fmt: skip
+        ahead = self._jumps[near, 1][None] + np.arange(0, 51, 10)[:, None]
+        ahead = np.minimum(ahead, len(self.pose) - 1)
+        ages = state.tick - state.shown[ahead]
+        # What will be shown before the jump is not new after it.
+        ages[(ahead >= state.frame) & (ahead <= self._jumps[near, 0] + self._blend)] = 0.0
         repeat = np.clip(1.0 - ages / REMEMBERED, 0.0, 1.0).mean(axis=0)
         unrest = self._unrest[near] if not state.speaking else 1.0 - self._unrest[near]
         score = self._costs[near] + UNREST_WEIGHT * unrest + REPEAT_WEIGHT * repeat

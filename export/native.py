@@ -1,14 +1,14 @@
 """A trained native person: from the folder that `finetune` writes to one person file.
 
-    about.json         name, display_name, consent, licence, made_by: as in person.json
-    notices.txt        what must go with copies
-    picture.json       width, height, and params of the stages geometry, raster, composite, background
-    geometry/ raster/ background/ mask.npy    their arrays, by role
-    background.mp4     the person's own frames
-    poster.jpg preview.mp4
-    renderer.pt        widths and weights of the renderer
-    calibration.npy    float16[K, 32, S/2, S/2], planes to choose the 8-bit ranges by
-    motion/            what `export.motion.write_motion` writes
+about.json         name, display_name, consent, licence, made_by: as in person.json
+notices.txt        what must go with copies
+picture.json       width, height, params of the stages geometry, raster, composite, background
+geometry/ raster/ background/ mask.npy    their arrays, by role
+background.mp4     the person's own frames
+poster.jpg preview.mp4
+renderer.pt        widths and weights of the renderer
+calibration.npy    float16[K, 32, S/2, S/2], planes to choose the 8-bit ranges by
+motion/            what `export.motion.write_motion` writes
 """
 
 from __future__ import annotations

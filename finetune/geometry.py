@@ -96,6 +96,17 @@ def head_frame(shape: NDArray[np.float64]) -> NDArray[np.float64]:
     return moved / np.linalg.norm(left - right)
 
 
+def _without_pose(
+    landmarks: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    rotation: NDArray[np.float64],
+    shift: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the landmarks float64[N, V, 3] in head space."""
+    turned: NDArray[np.float64] = np.einsum("nji,nvj->nvi", rotation, landmarks - shift[:, None])
+    return turned / scale[:, None, None]
+
+
 def _poses(
     landmarks: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -110,7 +121,7 @@ def _poses(
         scale = np.array([fit[0] for fit in fits])
         rotation = np.stack([fit[1] for fit in fits])
         shift = np.stack([fit[2] for fit in fits])
-        still = np.einsum("nji,nvj->nvi", rotation, landmarks - shift[:, None]) / scale[:, None, None]
+        still = _without_pose(landmarks, scale, rotation, shift)
         mean = head_frame(np.median(still, axis=0))
     return mean, scale, rotation, shift
 
@@ -163,7 +174,7 @@ def fit_geometry(track: Track, *, components: int = COMPONENTS) -> Geometry:
     """
     landmarks = track.landmarks.astype(np.float64)
     mean, scale, rotation, shift = _poses(landmarks)
-    still = np.einsum("nji,nvj->nvi", rotation, landmarks - shift[:, None]) / scale[:, None, None]
+    still = _without_pose(landmarks, scale, rotation, shift)
 
     inner = next(loop for loop in loops(track.triangles) if LIP_UPPER in loop)
     moves = np.clip((mean[:, 1] - STILL) / (MOVING - STILL), 0.0, 1.0)
@@ -174,6 +185,9 @@ def fit_geometry(track: Track, *, components: int = COMPONENTS) -> Geometry:
     middle = weighted.mean(axis=0)
     _, _, axes = np.linalg.svd(weighted - middle, full_matrices=False)
     axes = axes[:components]
+    # A component's sign is arbitrary; one direction decides it, so that it is always the same.
+    direction = np.random.default_rng(0).normal(size=axes.shape[1])
+    axes *= np.where(axes @ direction < 0.0, -1.0, 1.0)[:, None]
     # Scores of unit variance: the same numbers then mean as much for every component and person.
     scores = (weighted - middle) @ axes.T
     spread = scores.std(axis=0)
@@ -194,16 +208,16 @@ def fit_geometry(track: Track, *, components: int = COMPONENTS) -> Geometry:
     rest = np.median(jaw[gap <= np.quantile(gap, 0.2)])
     return Geometry(
         mean=np.concatenate([centre, ring]).astype(np.float32),
-        basis=np.concatenate(
-            [basis, basis[:, parents] * follow[None, :, None]], axis=1
-        ).astype(np.float32),
+        basis=np.concatenate([basis, basis[:, parents] * follow[None, :, None]], axis=1).astype(
+            np.float32
+        ),
         coefficients=coefficients.astype(np.float32),
         pose=pose.astype(np.float32),
         triangles=np.concatenate([track.triangles, strips]).astype(np.int32),
         lips=np.array(inner, np.int32),
         aperture=gap.astype(np.float32),
         jaw=(jaw - rest).astype(np.float32),
-        width=np.linalg.norm(
-            still[:, MOUTH_RIGHT, :2] - still[:, MOUTH_LEFT, :2], axis=1
-        ).astype(np.float32),
+        width=np.linalg.norm(still[:, MOUTH_RIGHT, :2] - still[:, MOUTH_LEFT, :2], axis=1).astype(
+            np.float32
+        ),
     )

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from visavis.finetune.geometry import Geometry
 from visavis.finetune.texture import crop_mask, face_texture, teeth_charts
+from visavis.models.renderer import LIP_REACH
 
 __all__ = ["SIZE", "PictureParts", "picture_parts"]
 
 SIZE = 192  # S, pixels of the crop
 ANCHOR = (0.0, 0.91, -0.1)  # head space: the crop's middle, between nose and collar
-LIP_REACH = 12.0  # pixels
 
 
 @dataclass(frozen=True, slots=True)

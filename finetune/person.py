@@ -62,7 +62,7 @@ def fit_clip(path: Path, tracker: Path, cache: Path) -> Clip:
     Args:
         path: of the video.
         tracker: see `track.track_faces`.
-        cache: folder; the fitted geometry is kept there for the next time.
+        cache: folder; `geometry.npz` is kept there and used the next time.
 
     Raises:
         PersonFileError: the clip cannot be used; the message says why.
@@ -70,14 +70,15 @@ def fit_clip(path: Path, tracker: Path, cache: Path) -> Clip:
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     frames = read_clip(path)
     cache.mkdir(parents=True, exist_ok=True)
-    kept = cache / f"geometry-{sha256[:16]}.npz"
-    if kept.exists():
+    kept, clip = cache / "geometry.npz", cache / "geometry.clip"
+    if kept.exists() and clip.exists() and clip.read_text() == sha256:
         with np.load(kept) as arrays:
-            geometry = Geometry(**arrays)
+            geometry = Geometry(**{name: arrays[name] for name in Geometry.__slots__})
     else:
         logger.info("tracking %d frames", len(frames))
         geometry = fit_geometry(track_faces(frames, tracker))
         save_geometry(geometry, kept)
+        clip.write_text(sha256)
     eyes = float(np.linalg.norm(geometry.pose[:, 0, :3], axis=1).mean())
     if not SMALLEST <= eyes <= LARGEST:
         raise PersonFileError(
@@ -88,8 +89,10 @@ def fit_clip(path: Path, tracker: Path, cache: Path) -> Clip:
 
 
 def save_geometry(geometry: Geometry, path: Path) -> None:
-    """Write a geometry as npz: its fields, and what the fit of the lips reads."""
-    np.savez(path, **{name: getattr(geometry, name) for name in Geometry.__slots__})
+    """Write a geometry as npz: its fields, and for the fit of the lips `rest` f32[C], silent."""
+    neutral = neutral_frame(geometry)
+    rest = geometry.coefficients[max(0, neutral - 3) : neutral + 4].mean(axis=0)
+    np.savez(path, rest=rest, **{name: getattr(geometry, name) for name in Geometry.__slots__})
 
 
 def write_folder(

@@ -1,26 +1,37 @@
-"""Makes the built-in person: `python -m visavis.finetune.presenter --tracker PYTHON --motion FOLDER`.
+"""Makes the built-in person: `python -m visavis.finetune.presenter --help`.
 
-Its clip and its notices lie beside the person file. The motion network is trained apart, on
-synthetic speech; `docs/person.md` says how, and what each step takes.
+Its clip, the times of its phones and its notices lie beside the person file. Picture and geometry
+are made anew. The motion network, which learns from synthetic speech and not from the person
+(`docs/lips.md`), is given as a checkpoint, or kept as it is in the person file; its map to the
+person is fitted anew in both cases.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import shutil
 from pathlib import Path
 
+import numpy as np
+
+from visavis.engines.person import load_person
 from visavis.export.native import export_person
+from visavis.finetune.lips import fit
 from visavis.finetune.person import fit_clip, write_folder
+from visavis.finetune.renderer.evaluate import evaluate, table
 from visavis.finetune.renderer.train import train
+from visavis.finetune.speech.gestures import gestures
 
 __all__ = ["main"]
 
 logger = logging.getLogger(__name__)
 
 HOME = Path(__file__).resolve().parents[1] / "persons" / "presenter"
-STEPS = 6000
+STEPS = 4000
+# "Now, thank you both, from all of us. Let us begin.": what `--held-out` does not learn from.
+LAST_SENTENCES = (427, 510)
 ABOUT = {
     "name": "presenter",
     "display_name": "Presenter",
@@ -33,19 +44,27 @@ ABOUT = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Build the person and write its file."""
-    parser = argparse.ArgumentParser(prog="visavis.finetune.presenter", description=__doc__)
-    parser.add_argument("--clip", type=Path, default=HOME / "presenter.mp4")
+    """Build the person and write its file, or measure the renderer on held-out sentences."""
+    parser = argparse.ArgumentParser(prog="visavis.finetune.presenter")
     parser.add_argument("--tracker", type=Path, required=True, help="Python with MediaPipe")
-    parser.add_argument("--motion", type=Path, required=True, help="folder of the motion network")
+    parser.add_argument("--motion", type=Path, help="checkpoint of the motion network")
     parser.add_argument("--work", type=Path, default=Path("build/presenter"))
     parser.add_argument("--steps", type=int, default=STEPS, help="of the renderer's training")
+    parser.add_argument("--held-out", action="store_true", help="only train without the last "
+                        "sentences, and print scores on them")  # fmt: skip
     parser.add_argument("--out", type=Path, default=HOME / "presenter.person")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
 
-    clip = fit_clip(options.clip, options.tracker, options.work)
-    renderer = train(clip.examples(), options.work / "renderer", steps=options.steps)
+    clip = fit_clip(HOME / "presenter.mp4", options.tracker, options.work)
+    examples = clip.examples()
+    if options.held_out:
+        test = np.arange(*LAST_SENTENCES)
+        learned = np.setdiff1d(np.arange(len(examples)), test)
+        held_out = train(examples, options.work / "held-out", steps=options.steps, frames=learned)
+        print(table(evaluate(held_out, examples, test)))
+        return 0
+    renderer = train(examples, options.work / "renderer", steps=options.steps)
     folder = options.work / "person"
     about = {
         **ABOUT,
@@ -56,10 +75,45 @@ def main(arguments: list[str] | None = None) -> int:
         },
     }
     write_folder(folder, clip, renderer, about=about, notices=(HOME / "NOTICE").read_text())
-    shutil.copytree(options.motion, folder / "motion", dirs_exist_ok=True)
+    fit_lips(options.work / "geometry.npz", options.motion, folder / "motion")
     size = export_person(folder, options.out)
     logger.info("%s: %.1f MB", options.out, size / 1e6)
     return 0
+
+
+def fit_lips(geometry: Path, motion: Path | None, folder: Path) -> None:
+    """Write the motion stage of the person, fitted to its geometry.
+
+    Args:
+        geometry: what `person.save_geometry` wrote.
+        motion: checkpoint of the network; the one in the person file where None.
+        folder: is made.
+    """
+    phones = HOME / "presenter.npz"
+    if motion is not None:
+        fit.main(["--geometry", str(geometry), "--phones", str(phones),
+                  "--motion", str(motion), "--out", str(folder)])  # fmt: skip
+        return
+    person = load_person(HOME / "presenter.person", trusted=True)
+    with np.load(phones) as data:
+        spoken = fit.read_phones(data)
+    with np.load(geometry) as data:
+        size = np.sqrt(np.square(data["basis"]).sum(axis=(1, 2)))
+        names = ("coefficients", "rest", "aperture", "jaw", "width")
+        measured = fit.Measured(**{name: data[name] for name in names}, size=size)
+    times = (np.arange(len(measured.coefficients)) + 0.5) / 25.0
+    tract = gestures(spoken, times, vowel=1.0, unstressed=0.7)
+    parts = fit.fit_person_map(measured, tract).parts()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, array in parts.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    graph = person.manifest["graphs"]["motion"]
+    for name in graph["variants"].values():
+        (folder / name).write_bytes(person.parts[name])
+    kept = {stage: person.manifest["stages"][stage] for stage in ("audio", "motion")}
+    entries = {"stages": kept, "graphs": {"motion": graph}}
+    (folder / "stage.json").write_text(json.dumps(entries, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -98,6 +98,21 @@ def neutral_frame(geometry: Geometry) -> int:
     return int(score.argmin())
 
 
+def _between(lips: I32) -> I32:
+    """Return triangles that close the gap between the lips, from corner to corner.
+
+    They stretch the line where the closed lips meet, so that the gap's border has no step in the
+    texture: what is between the lips is for the renderer to draw.
+    """
+    count, corner = len(lips), 5  # of MediaPipe's contour, which begins in the middle
+    upper = [lips[(corner + k) % count] for k in range(count // 2 + 1)]
+    lower = [lips[(corner - k) % count] for k in range(count // 2 + 1)]
+    faces = []
+    for k in range(count // 2):
+        faces += [(upper[k], upper[k + 1], lower[k]), (upper[k + 1], lower[k + 1], lower[k])]
+    return np.array([face for face in faces if len(set(face)) == 3], np.int32)
+
+
 def face_texture(frames: U8, geometry: Geometry) -> Texture:
     """Cut the texture from the neutral frame."""
     index = neutral_frame(geometry)
@@ -105,11 +120,14 @@ def face_texture(frames: U8, geometry: Geometry) -> Texture:
     height, width = frames.shape[1] * 2 // 3, frames.shape[2]
     centre = geometry.mean[geometry.triangles].mean(axis=1)
     visible = centre[:, 1] > HIGHEST
-    ring = (geometry.triangles >= 468).any(axis=1)
+    ring: NDArray[np.bool_] = np.any(geometry.triangles >= 468, axis=1)
     # Rings lie behind the face; among them the outer ones behind the inner ones.
     depth = centre[:, 2] + np.where(ring, 10.0 + geometry.triangles.max(axis=1), 0.0)
     order = np.argsort(-depth, kind="stable")
-    triangles = geometry.triangles[order[visible[order]]]
+    # What is between the lips comes before the face, so that the lips cover it.
+    order = order[visible[order]]
+    behind = int(np.count_nonzero(ring[order]))
+    triangles = np.insert(geometry.triangles[order], behind, _between(geometry.lips), axis=0)
     used = points[np.unique(triangles), :2]
     left, top = (2 * int(max(0, edge) // 2) for edge in used.min(axis=0) - 4)
     right = 2 * int(min(width, used[:, 0].max() + 6) // 2)

@@ -28,7 +28,8 @@ def _to_rgb_matrix(kr: float, kb: float) -> NDArray[np.float64]:
             [1.0, 2 * (1 - kb), 0.0],
         ]
     )
-    return full / np.array([219.0, 224.0, 224.0])
+    limited: NDArray[np.float64] = full / np.array([219.0, 224.0, 224.0])
+    return limited
 
 
 def bt709_to_bt601(i420: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -45,15 +46,16 @@ def bt709_to_bt601(i420: NDArray[np.uint8]) -> NDArray[np.uint8]:
     matrix = np.linalg.inv(_to_rgb_matrix(*BT601)) @ _to_rgb_matrix(*BT709)
     flat = i420.reshape(-1, rows * width)
     luma = flat[:, : height * width].reshape(-1, height, width).astype(np.float32) - 16.0
-    chroma = flat[:, height * width :].reshape(-1, 2, height // 2, width // 2)
-    chroma = chroma.astype(np.float32) - 128.0
+    stored = flat[:, height * width :].reshape(-1, 2, height // 2, width // 2)
+    chroma = stored.astype(np.float32) - 128.0
     mixed = np.einsum("ij,njhw->nihw", matrix[1:, 1:].astype(np.float32), chroma)
     shift = np.einsum("j,njhw->nhw", matrix[0, 1:].astype(np.float32), chroma)
     luma += shift.repeat(2, axis=1).repeat(2, axis=2)
     out = np.concatenate(
         [(luma + 16.0).reshape(len(flat), -1), (mixed + 128.0).reshape(len(flat), -1)], axis=1
     )
-    return np.clip(np.rint(out), 16, 240).astype(np.uint8).reshape(*lead, rows, width)
+    levels: NDArray[np.uint8] = np.clip(np.rint(out), 16, 240).astype(np.uint8)
+    return levels.reshape(*lead, rows, width)
 
 
 def read_clip(path: Path) -> NDArray[np.uint8]:
@@ -77,7 +79,7 @@ def read_clip(path: Path) -> NDArray[np.uint8]:
                 wide = frame.colorspace == Colorspace.ITU709
                 if frame.color_range == ColorRange.JPEG:
                     frame = frame.reformat(format="yuv420p", dst_color_range=ColorRange.MPEG)
-                frames.append(frame.to_ndarray(format="yuv420p"))
+                frames.append(frame.to_ndarray(format="yuv420p").astype(np.uint8, copy=False))
     except (FFmpegError, IndexError) as error:
         raise PersonFileError(f"{path} cannot be decoded: {error}.") from None
     if not frames:

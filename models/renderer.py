@@ -14,12 +14,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["PLANES", "WIDTHS", "Renderer", "RendererGraph"]
+__all__ = ["LIP_REACH", "PLANES", "WIDTHS", "Renderer", "RendererGraph", "drawn"]
 
 # The layout of `engines/planes.py`.
 PLANES = 32
-TEXTURE, FRAME, HIDDEN = slice(0, 6), slice(18, 24), slice(24, 25)
+TEXTURE, TEETH = slice(0, 6), slice(6, 12)
+FRAME, HIDDEN, LIPS = slice(18, 24), slice(24, 25), slice(25, 29)
+LIP_REACH = 12.0  # pixels, where the distance to the lips ends
 WIDTHS = (32, 64, 96, 128)
+
+
+def drawn(planes: Tensor) -> Tensor:
+    """Return what the planes show already, f32[N, 6, S/2, S/2].
+
+    That is the frame where it stays, elsewhere the warped texture, and between the lips the upper
+    teeth: the picture to beat, and what a network adds to.
+    """
+    inside = torch.clamp(planes[:, LIPS] * LIP_REACH, 0.0, 1.0)
+    inside = torch.cat([inside, inside.mean(dim=1, keepdim=True).expand(-1, 2, -1, -1)], dim=1)
+    face = planes[:, TEXTURE] + inside * (planes[:, TEETH] - planes[:, TEXTURE])
+    return planes[:, FRAME] + face * planes[:, HIDDEN]
 
 
 class _Residual(nn.Module):
@@ -35,8 +49,7 @@ class _Residual(nn.Module):
 class Renderer(nn.Module):
     """From planes f32[N, 32, S/2, S/2] to a crop f32[N, 6, S/2, S/2]: Y pixel-unshuffled, U, V.
 
-    Levels are (value - 128) / 128. The network adds to what the planes show already: the frame
-    where it stays, the warped texture where it is hidden.
+    Levels are (value - 128) / 128. The network adds to what is `drawn`.
 
     Args:
         widths: channels at S/2, S/4, S/8 and so on.
@@ -63,7 +76,7 @@ class Renderer(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         for block in [self.middle, *self.after]:
-            nn.init.zeros_(block.second.weight)  # type: ignore[union-attr]
+            nn.init.zeros_(block.second.weight)
         nn.init.zeros_(self.leave.weight)
 
     def forward(self, planes: Tensor) -> Tensor:
@@ -80,8 +93,8 @@ class Renderer(nn.Module):
         ):
             x = F.relu(F.interpolate(up(x), scale_factor=2.0, mode="nearest") + skip)
             x = after(x)
-        shown = planes[:, FRAME] + planes[:, TEXTURE] * planes[:, HIDDEN]
-        return shown + self.leave(x)
+        crop: Tensor = drawn(planes) + self.leave(x)
+        return crop
 
 
 class RendererGraph(nn.Module):

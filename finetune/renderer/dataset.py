@@ -94,7 +94,7 @@ class Examples:
         """Return planes and pictures of some frames.
 
         Returns:
-            f32[B, 32, S/2, S/2] and f32[B, 6, S/2, S/2] (Y unshuffled, U, V), levels / 128 from 128.
+            f32[B, 32, S/2, S/2] and f32[B, 6, S/2, S/2] (Y unshuffled, U, V).
         """
         half = self.size // 2
         planes = np.zeros((len(indices), PLANES, half, half), np.float32)
@@ -160,10 +160,8 @@ class Examples:
             x, y = np.meshgrid(np.arange(count) + 0.5, np.arange(count) + 0.5)
             place = np.stack([x, y], axis=-1) * unit + corner
             place = (place @ matrix.T + shift) / unit - 0.5
-            planes.append(
-                ndimage.map_coordinates(
-                    values.astype(np.float32), [place[..., 1], place[..., 0]], order=1, mode="nearest"
-                )
-            )
+            at = [place[..., 1], place[..., 0]]
+            level = values.astype(np.float32)
+            planes.append(ndimage.map_coordinates(level, at, order=1, mode="nearest"))
         parts = [np.rint(plane).astype(np.uint8).ravel() for plane in planes]
         return np.concatenate(parts).reshape(-1, size)

@@ -60,7 +60,7 @@ def train(
     torch.manual_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
     net = copy.deepcopy(start) if start is not None else Renderer(widths)
-    net = net.to(memory_format=torch.channels_last)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(net)
     optimizer = torch.optim.Adam(net.parameters(), lr=rate, betas=(0.9, 0.99))
     done, losses = 0, []
