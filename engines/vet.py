@@ -18,7 +18,7 @@ from visavis.engines.errors import PersonFileError, VisavisError
 
 __all__ = ["main", "vet"]
 
-MEMORY_BYTES = 6 << 30
+MEMORY_BYTES = 4 << 30
 CPU_SECONDS = 120
 TIMEOUT_SECONDS = 240.0
 _WRITE_BYTES = 64 << 20  # numba keeps its compiled kernels in files

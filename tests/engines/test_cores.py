@@ -43,9 +43,7 @@ def v1(root: Path, group: str, limits: dict[str, tuple[int, int]]) -> None:
         ("/../../x", {".": "200000 100000\n"}, 2.0),
     ],
 )
-def test_version_2(
-    tmp_path: Path, group: str, limits: dict[str, str], cores: float | None
-) -> None:
+def test_version_2(tmp_path: Path, group: str, limits: dict[str, str], cores: float | None) -> None:
     v2(tmp_path, group, limits)
     assert quota_cores(tmp_path) == cores
 
@@ -59,9 +57,7 @@ def test_version_2(
         ({}, None),
     ],
 )
-def test_version_1(
-    tmp_path: Path, limits: dict[str, tuple[int, int]], cores: float | None
-) -> None:
+def test_version_1(tmp_path: Path, limits: dict[str, tuple[int, int]], cores: float | None) -> None:
     v1(tmp_path, "/a", limits)
     assert quota_cores(tmp_path) == cores
 
