@@ -94,6 +94,7 @@ async def _load(
     try:
         engine = await asyncio.to_thread(source) if callable(source) else source
         sessions = Sessions(app.state.config, engine, app.state.metrics)
+        await sessions.warm_up()
         app.state.metrics.watch(sessions.reports, sessions.ended, lambda: sessions.capacity)
         app.state.metrics.ready.set(1)
         app.state.sessions = sessions

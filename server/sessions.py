@@ -17,6 +17,7 @@ from visavis.server.config import ServerConfig, parse_ice_server
 from visavis.server.errors import NoSuchSession, Unavailable
 from visavis.server.media.live import LiveSession, MediaOptions
 from visavis.server.media.stats import SessionReport
+from visavis.server.media.warmup import warm_up
 from visavis.server.metrics import COUNTERS, Metrics
 from visavis.server.problems import FULL_RETRY_SECONDS
 from visavis.server.reaping import Silence, SilencePolicy
@@ -117,6 +118,10 @@ class Sessions:
             return self._sessions[identifier][0]
         except KeyError:
             raise NoSuchSession from None
+
+    async def warm_up(self) -> None:
+        """Do once what a first visitor would wait for."""
+        await warm_up(self._encoders)
 
     async def open(
         self, person: PersonInfo, offer: str, *, loopback: bool, prefer_h264: bool

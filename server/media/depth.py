@@ -37,6 +37,7 @@ CUT_SAMPLES = RATE * 120 // 1000
 STARTUP_PACKETS = 8
 STARTUP_SECONDS = 1.0
 SLEW = 500e-6
+PLAN_SECONDS = 0.1  # how often :meth:`DepthControl.plan` is asked
 DEAD_BAND = 0.0005
 
 
@@ -96,7 +97,10 @@ class DepthControl:
         self._margin_time = now
 
     def plan(self, due: float, position: int) -> Correction:
-        """What to do at the step that is due at ``due`` and plays from ``position``."""
+        """What to do at the step that is due at ``due`` and plays from ``position``.
+
+        Ask ten times a second.
+        """
         self._relax(due)
         arrivals = self._arrivals
         if len(arrivals) < STARTUP_PACKETS or due - arrivals[-1][0] > STALE_SECONDS:
@@ -120,7 +124,8 @@ class DepthControl:
             self._aligned = True
             return Correction(shift=max(-STEP, min(STEP, error)))
         if abs(error) > DEAD_BAND:
-            return Correction(shift=max(-SLEW * STEP, min(SLEW * STEP, error)))
+            most = SLEW * PLAN_SECONDS
+            return Correction(shift=max(-most, min(most, error)))
         return Correction()
 
     def _relax(self, now: float) -> None:

@@ -23,6 +23,7 @@ RATE = 48_000
 CROSSFADE = RATE * 5 // 1000
 QUIET = 0.004  # full scale is 1; about -48 dB
 LOUD = 0.03  # never taken for a pause, however noisy the room
+PLAN_STEPS = 5  # the depth changes slowly; looking at it costs a little
 FLOOR_RISE = 1.005  # a step: the noise floor doubles in about 3 s unless it is met again
 
 
@@ -68,7 +69,7 @@ class MicrophoneStream:
     @property
     def depth_seconds(self) -> float:
         """How long a packet waits on average between its arrival and its step."""
-        return self._depth.mean_slack
+        return max(0.0, self._depth.mean_slack)
 
     @property
     def waiting_samples(self) -> int:
@@ -84,10 +85,12 @@ class MicrophoneStream:
 
     def pull(self, due: float) -> NDArray[np.float32]:
         """The step that is due at ``due``, ``f32[960]``; silence when the microphone is silent."""
-        plan = self._depth.plan(due, self._position)
-        self.shift_seconds = plan.shift
-        if plan.skip:
-            self._skip(plan.skip, at_once=plan.at_once)
+        self.shift_seconds = 0.0
+        if self._position // CHUNK % PLAN_STEPS == 0:
+            plan = self._depth.plan(due, self._position)
+            self.shift_seconds = plan.shift
+            if plan.skip:
+                self._skip(plan.skip, at_once=plan.at_once)
         self._fill(CHUNK, due, make_up=True)
         self._position += CHUNK
         out, self._pcm = self._pcm[:CHUNK], self._pcm[CHUNK:]

@@ -44,6 +44,9 @@ class Decimator:
             return np.zeros(0, np.float32)
         line = np.concatenate([self._tail, pcm])
         self._tail = line[len(line) - (TAPS - 1) :]
-        windows = np.lib.stride_tricks.sliding_window_view(line, TAPS)[::FACTOR]
-        out: NDArray[np.float32] = windows @ self._taps
+        step = line.itemsize
+        windows = np.ndarray(
+            (len(pcm) // FACTOR, TAPS), np.float32, line, strides=(FACTOR * step, step)
+        )
+        out: NDArray[np.float32] = np.einsum("ij,j->i", windows, self._taps)
         return out
