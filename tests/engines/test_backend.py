@@ -79,6 +79,21 @@ def test_a_variant_is_taken_when_it_is_faster_and_agrees(int8: Slow, chosen: str
     assert {report.variant for report in reports} == {"fp32", "int8"}
 
 
+def test_moments_when_the_machine_is_busy_do_not_decide() -> None:
+    """Every run but one of the faster variant is disturbed."""
+
+    class Disturbed(Slow):
+        runs = 0
+
+        def run(self, feeds: Mapping[str, F32]) -> dict[str, NDArray[np.generic]]:
+            self.runs += 1
+            CLOCK.now += 0.02 * (self.runs != 5)
+            return super().run(feeds)
+
+    candidates = {"fp32": Slow(4), "int8": Disturbed(1)}
+    assert choose_variant("r", candidates, PROBES, clock=CLOCK)[0] is candidates["int8"]
+
+
 def test_the_fastest_of_several_is_taken() -> None:
     candidates = {"fp32": Slow(6), "fp16": Slow(3), "int8": Slow(1)}
     assert choose_variant("renderer", candidates, PROBES, clock=CLOCK)[0] is candidates["int8"]
