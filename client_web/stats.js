@@ -1,11 +1,12 @@
 // From getStats() and the server's own numbers to what people want to know. Pure.
 
-const rate = (now, before, seconds) => (seconds > 0 ? (now - before) / seconds : 0);
+/** Seconds between two entries of the same counter, 0 where there is only one. */
+const between = (now, before) => (now && before ? (now.timestamp - before.timestamp) / 1000 : 0);
 const average = (sum, count) => (count > 0 ? (1000 * sum) / count : null);
 
 /** The counters of one getStats() report that matter here; `report` is any iterable of entries. */
 export function read(report) {
-  const counters = { at: 0, video: null, audio: null, sent: null, roundTrip: null, codec: null };
+  const counters = { at: null, video: null, audio: null, sent: null, roundTrip: null, codec: null };
   const entries = new Map();
   for (const [id, entry] of report.entries()) entries.set(id, entry);
   for (const entry of entries.values()) {
@@ -22,7 +23,7 @@ export function read(report) {
       counters.roundTrip = entry.currentRoundTripTime;
     }
   }
-  counters.at = counters.video?.timestamp ?? counters.audio?.timestamp ?? 0;
+  counters.at = (counters.video ?? counters.audio ?? counters.sent)?.timestamp ?? null;
   counters.codec = entries.get(counters.video?.codecId)?.mimeType?.split("/")[1] ?? null;
   return counters;
 }
@@ -44,15 +45,16 @@ function buffered(now, before) {
  * measure themselves; the microphone's own and the screen's own delay are not in it.
  */
 export function summarise(now, before, server) {
-  const seconds = before ? (now.at - before.at) / 1000 : 0;
   const { video, sent } = now;
+  const watched = between(video, before?.video);
+  const talked = between(sent, before?.sent);
   const decoded = (video?.framesDecoded ?? 0) - (before?.video?.framesDecoded ?? 0);
   const decodeTime = (video?.totalDecodeTime ?? 0) - (before?.video?.totalDecodeTime ?? 0);
   const packets = (sent?.packetsSent ?? 0) - (before?.sent?.packetsSent ?? 0);
   const roundTripMs = now.roundTrip === null ? null : 1000 * now.roundTrip;
   const summary = {
     at: now.at,
-    fps: video?.framesPerSecond ?? rate(video?.framesDecoded ?? 0, before?.video?.framesDecoded ?? 0, seconds),
+    fps: video?.framesPerSecond ?? (watched > 0 ? decoded / watched : 0),
     width: video?.frameWidth ?? null,
     height: video?.frameHeight ?? null,
     codec: now.codec,
@@ -60,7 +62,7 @@ export function summarise(now, before, server) {
     framesDropped: video?.framesDropped ?? 0,
     freezes: video?.freezeCount ?? 0,
     packetsLost: (video?.packetsLost ?? 0) + (now.audio?.packetsLost ?? 0),
-    packetMs: seconds > 0 && packets > 0 ? (1000 * seconds) / packets : null,
+    packetMs: talked > 0 && packets > 0 ? (1000 * talked) / packets : null,
     videoBufferMs: buffered(video, before?.video),
     audioBufferMs: buffered(now.audio, before?.audio),
     decodeMs: average(decodeTime, decoded),

@@ -152,7 +152,7 @@ const report = (n) => new Map([
     frameWidth: 512, frameHeight: 512}],
   ["a", {type: "inbound-rtp", kind: "audio", timestamp: 1000 * n, jitterBufferDelay: 2400 * n,
     jitterBufferEmittedCount: 48000 * n, packetsLost: 3}],
-  ["o", {type: "outbound-rtp", kind: "audio", packetsSent: 50 * n}],
+  ["o", {type: "outbound-rtp", kind: "audio", timestamp: 1000 * n, packetsSent: 50 * n}],
   ["p", {type: "candidate-pair", nominated: true, currentRoundTripTime: 0.012}],
   ["q", {type: "candidate-pair", nominated: false, currentRoundTripTime: 9}],
   ["c", {type: "codec", mimeType: "video/VP8"}],
@@ -190,6 +190,23 @@ def test_without_the_servers_part_there_is_no_delay(page: Page) -> None:
     )
     assert ["Skipped by the server", "\N{EN DASH}"] in lines
     assert ["Packets lost", "4"] in lines
+
+
+def test_reading_before_anything_has_come(page: Page) -> None:
+    summary = call(
+        page,
+        "stats.js",
+        READINGS
+        + """
+        const nothing = m.summarise(m.read(new Map()), null, null);
+        const some = m.summarise(m.read(report(9)), m.read(new Map()), {server_delay_ms: 130});
+        return {nothing, some};
+        """,
+    )
+    assert summary["nothing"]["fps"] == 0 and summary["nothing"]["delayMs"] is None
+    # One reading tells nothing about packets yet; what it tells is of a sane size.
+    assert summary["some"]["packetMs"] is None
+    assert 130 < summary["some"]["delayMs"] < 1000
 
 
 def test_states_refuse_what_may_not_follow(page: Page) -> None:
