@@ -183,9 +183,10 @@ def _percent(leg: Mapping[str, Any], *path: str) -> float | None:
 def table(result: Mapping[str, Any]) -> str:
     """The result as people read it."""
     legs = [result["echo"], result["person"]]
+    machine = result["machine"]
     lines = [
-        f"{result['machine']['cpu']}, {result['machine']['cores']} cores"
-        f" (load {result['machine']['load_before']:.1f} before), {result['versions']['chromium']}",
+        f"{machine['cpu']}, {machine['cores']} cores (load {machine['load_before']:.1f} before), "
+        f"Chromium {result['versions']['chromium']}",
         "",
         f"{'':44}{'echo':>10}{result['name']:>12}{'difference':>12}",
     ]
