@@ -53,7 +53,9 @@ export class VisavisAvatar extends HTMLElement {
   }
 
   attributeChangedCallback(name) {
-    if (name === "muted") this.#video.muted = this.hasAttribute("muted");
+    if (name !== "muted") return;
+    this.#video.muted = this.hasAttribute("muted");
+    if (!this.muted) this.#play();
   }
 
   /** The <video> inside. */
@@ -141,11 +143,21 @@ export class VisavisAvatar extends HTMLElement {
     }
     const client = this.#client;
     this.#video.srcObject = client.stream;
-    this.#video.play().catch(() => {});
+    this.#play();
     void this.#picture(client).then(
       () => client === this.#client && this.#enter({ state: "live" }),
       () => {},
     );
+  }
+
+  /** Browsers stop what sounds before anybody touched the page: then rather silent than not at all. */
+  #play() {
+    if (!this.#video.srcObject) return;
+    this.#video.play().catch(() => {
+      if (this.muted) return;
+      this.muted = true;
+      this.#video.play().catch(() => {});
+    });
   }
 
   /** Resolves when the next frame is shown. */

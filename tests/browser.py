@@ -56,7 +56,6 @@ def chromium_arguments(voice: Path | None = None) -> list[str]:
         "--disable-gpu",
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
-        "--autoplay-policy=no-user-gesture-required",
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
