@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tests.engines import fakes
 from visavis.engines.errors import EngineError, PersonFileError
 from visavis.engines.pipeline import EASE_TICKS, Pipeline, Work
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -121,6 +127,34 @@ def test_times_are_kept_for_every_stage(pipeline: Pipeline) -> None:
 def test_warming_up_gives_a_rate_and_leaves_no_times(pipeline: Pipeline) -> None:
     assert pipeline.warm_up(3) > 0
     assert not pipeline.times
+
+
+def test_nothing_compiles_after_warming_up() -> None:
+    """In a process of its own: here, other tests have compiled everything long ago."""
+    code = """
+import numba.core.dispatcher, numpy as np
+from tests.engines.tiny_person import tiny_person, voice
+from visavis.engines import raster_kernels
+from visavis.engines.pipeline import Pipeline, Work
+
+def compiled():
+    kernels = {k: v for k, v in vars(raster_kernels).items()
+               if isinstance(v, numba.core.dispatcher.Dispatcher)}
+    return {name: len(kernel.signatures) for name, kernel in kernels.items()}
+
+pipeline = Pipeline(tiny_person(), variant="fp32")
+pipeline.warm_up(2)
+before, sound = compiled(), voice(12)
+assert sum(before.values()) > 4
+states = [pipeline.initial_state(k) for k in range(2)]
+for tick in range(280):
+    start = 0 if tick == 0 else 1600 + 640 * (tick - 1)
+    work = [Work(state, sound[start : 1600 + 640 * tick]) for state in states]
+    pipeline.advance(work)
+    assert not any(item.error for item in work)
+assert compiled() == before, (before, compiled())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=110, cwd=ROOT)
 
 
 def test_a_person_that_does_not_run_is_refused() -> None:
