@@ -12,7 +12,7 @@ from visavis.server.media.stats import SessionReport
 __all__ = ["Metrics"]
 
 ENCODE_MS = (0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 20, 40)
-# Around 0: a frame that is ready before its voice leaves is early, one after it late.
+# Around 0: a frame that has to wait until it is due is early.
 READY_LATE_MS = (-40, -20, -15, -10, -5, -2, 0, 2, 5, 10, 20, 40, 80)
 ANSWER_MS = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 LOOP_DELAY_MS = (1, 2, 5, 10, 20, 50, 100, 300, 1000)
@@ -58,7 +58,7 @@ class Metrics:
         )
         self._late = Histogram(
             "visavis_frame_ready_late_seconds",
-            "How long after its voice a frame was ready; negative when it waited for it.",
+            "How long after it was due a frame was ready; negative when it had to wait.",
             buckets=_seconds(READY_LATE_MS),
             registry=self.registry,
         )

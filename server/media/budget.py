@@ -1,6 +1,6 @@
-"""How long the voice waits for its picture, beyond the look-ahead: what it needs and no more.
+"""How long drawing and encoding may take, beyond the look-ahead: what they need and no more.
 
-Frames should be ready just before their voice leaves. Once a second the wait is widened if more
+Frames should be ready just before they are due. Once a second the wait is widened if more
 than one frame in ten was late, and narrowed a little if nine in ten had time to spare. Pure.
 """
 
@@ -40,11 +40,11 @@ class BudgetControl:
         return self._seconds
 
     def ready(self, late: float) -> None:
-        """A frame was ready ``late`` seconds after its voice left; negative is early."""
+        """A frame was ready ``late`` seconds after it was due; negative is early."""
         self._late.append(late)
 
     def plan(self, now: float) -> float:
-        """By how many seconds to delay the voice more from now on; negative for less."""
+        """By how many seconds to send everything later from now on; negative for earlier."""
         if len(self._late) < MIN_FRAMES or now - self._planned < PLAN_SECONDS:
             return 0.0
         self._planned = now

@@ -1,7 +1,7 @@
 """The picture's way out: which frame is encoded, when it leaves, and which is left out.
 
-A frame leaves together with the first packet of its voice. One that is not ready then may still
-leave while that voice is being sent; after that it is skipped, which is a gap in the pts and
+A frame is due a fixed time after the first packet of its voice has left. One that is not ready
+then may still leave within its tick; after that it is skipped, which is a gap in the pts and
 nothing more. The decision is made before encoding: a frame that was encoded is always sent, or
 the ones that follow could not be decoded. Pure: every call is given the time.
 """
@@ -74,7 +74,7 @@ class FaceLine:
         self._key_wanted = True
 
     def offer(self, frame: Frame, *, due: float, now: float) -> bool:
-        """Take a frame from the engine; its voice leaves at ``due``. False when it is too late."""
+        """Take a frame from the engine; False when it is too late for ``due``."""
         if frame.generation < self._generation or frame.index <= self._last:
             self.discarded += 1
             return True
@@ -90,7 +90,7 @@ class FaceLine:
         """What the encoder should do now; None when it is busy or there is nothing to do.
 
         Args:
-            due_of_first: when frame 0's voice left.
+            due_of_first: when frame 0 was due.
             now: the time, in the same clock.
         """
         frame = self._waiting
@@ -116,7 +116,7 @@ class FaceLine:
             self._ready.append(result)
 
     def send(self, *, due_of_first: float, now: float) -> list[Encoded]:
-        """The frames whose voice leaves now or has left."""
+        """The frames that are due."""
         out = []
         while self._ready and due_of_first + self._ready[0].index * TICK_SECONDS <= now + 1e-4:
             encoded = self._ready.popleft()

@@ -23,13 +23,13 @@ class SessionReport:
     """From a microphone packet's arrival to its being played into the timeline."""
     lookahead_ms: int
     budget_ms: float
-    """What the voice waits for drawing and encoding, on top of the look-ahead."""
+    """What drawing and encoding are given, on top of the look-ahead."""
     render_ms: float
     """From the sound that completes a frame to the frame, median."""
     encode_ms: float
     """CPU time of one frame's compression, mean of the last two seconds or so."""
     server_delay_ms: float
-    """From a microphone packet's arrival to its voice's (and its picture's) leaving."""
+    """From a microphone packet's arrival to its picture's leaving."""
     concealed_ms: float
     """Sound that was made up because it did not come."""
     skipped_audio_ms: float
@@ -45,7 +45,7 @@ class MediaObserver(Protocol):
         """A frame was compressed."""
 
     def frame_ready(self, late_ms: float) -> None:
-        """A frame could leave; ``late_ms`` after its voice, negative when it had to wait for it."""
+        """A frame could leave ``late_ms`` after it was due; negative when it had to wait."""
 
 
 class RunningMean:

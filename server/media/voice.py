@@ -1,9 +1,10 @@
 """The voice's way through the server: microphone in, 16 kHz to the engine, and out again delayed.
 
 Two rows of steps on one clock. *Pulls* take 20 ms of the microphone each, for the engine and for
-the delay line. *Sends* run the same steps later, by what the picture needs: its look-ahead and a
-budget for drawing and encoding it. Step ``j`` is the voice of [20 j, 20 j + 20) ms on the session's
-media timeline, so frame ``k``'s voice begins with step ``2 k``.
+the delay line. *Sends* run the same steps later, by what the picture needs (its look-ahead, and a
+budget for drawing and encoding it) less the head start that a voice needs in the browser. Step
+``j`` is the voice of [20 j, 20 j + 20) ms on the session's media timeline, so frame ``k``'s voice
+begins with step ``2 k``.
 """
 
 from __future__ import annotations
@@ -18,8 +19,16 @@ from visavis.server.media.depth import CHUNK
 from visavis.server.media.receive import MicrophoneStream
 from visavis.server.media.resample import DELAY_SAMPLES, Decimator
 
-__all__ = ["LATEST", "VoiceLine", "VoiceStep"]
+__all__ = ["LATEST", "LEAD", "VoiceLine", "VoiceStep"]
 
+LEAD = 0.060
+"""By so many seconds a voice leaves before its picture.
+
+Browsers keep sound longer than pictures: 20 to 50 ms against jitter, then 10 to 40 ms in the output
+device. They hold the picture back as long, for the lips, and need ten seconds to find out how long.
+So the voice gets the head start that it loses on the other side. The sender reports tell the truth
+about both, so a browser that loses less lets the voice wait.
+"""
 LATEST = 0.060
 """A step that could only be sent later than this many seconds after its time is left out."""
 FADE_SAMPLES = 240
@@ -56,7 +65,10 @@ class VoiceLine:
         self._decimator = Decimator()
         # Sound of step j is complete, and pulled, at the end of it.
         self._pulls = Pacer(origin + STEP_SECONDS)
-        self._sends = Pacer(origin + (lookahead_ms + budget_ms) / 1000)
+        # No step can leave before it was pulled. Whole steps, so that frames are due with sends.
+        lead = min(LEAD, lookahead_ms / 1000 - STEP_SECONDS)
+        self._lead = max(0, int(lead / STEP_SECONDS + 1e-6)) * STEP_SECONDS
+        self._sends = Pacer(origin + (lookahead_ms + budget_ms) / 1000 - self._lead)
         self._line: dict[int, NDArray[np.float32]] = {}
         self._carry = np.zeros(DELAY_SAMPLES, np.float32)
         self.skipped_steps = 0
@@ -68,12 +80,12 @@ class VoiceLine:
         return min(self._pulls.next_due, self._sends.next_due)
 
     def due(self, step: float) -> float:
-        """When step ``step`` of the voice leaves."""
-        return self._sends.due(step)
+        """When the picture of step ``step`` is due; the step itself leaves a little earlier."""
+        return self._sends.due(step) + self._lead
 
     def media_seconds(self, now: float) -> float:
-        """The media time that leaves at ``now``, in seconds."""
-        return now - self._sends.due(0)
+        """The media time whose picture is due at ``now``, in seconds."""
+        return now - self.due(0)
 
     def delay_more(self, seconds: float) -> None:
         """Let all further voice leave later (or earlier) by so much; media time is not touched."""

@@ -17,6 +17,7 @@ from tests.server.conftest import Serving, http
 from tests.server.fake_engine import FakeEngine, read_index, read_level
 from tests.server.peers import Arrived, Client, Stream, tone_bursts
 from visavis.engines.errors import EngineError
+from visavis.server.media.voice import LEAD
 
 RATE = 48_000
 BURST_EVERY = 1.0
@@ -57,7 +58,7 @@ def assert_steady(voice: Stream) -> None:
     assert np.mean(steps == 960) > 0.95
 
 
-async def test_each_frame_leaves_with_its_voice(serving: Serving) -> None:
+async def test_each_frame_leaves_a_fixed_time_after_its_voice(serving: Serving) -> None:
     async with serving() as server, Client(server, tone_bursts(6)) as client:
         await asyncio.sleep(5.0)
         report = await client.stats()
@@ -78,15 +79,15 @@ async def test_each_frame_leaves_with_its_voice(serving: Serving) -> None:
         voice_origin = voice[0][0].timestamp + offset
         assert offset % 960 in (0, 1, 959)
 
-        # A frame leaves when its voice does: compare arrivals of frame k and packet 2 k.
-        together = [
+        # The voice has a head start in the browser: compare arrivals of frame k and packet 2 k.
+        after = [
             at - pts[voice_origin + 1920 * index]
             for (at, _, _), index in zip(frames, indices, strict=True)
             if voice_origin + 1920 * index in pts
         ]
-        assert len(together) > 100
-        assert abs(np.median(together)) < 0.004
-        assert np.percentile(np.abs(together), 90) < 0.020
+        assert len(after) > 100
+        assert np.median(after) == pytest.approx(LEAD, abs=0.004)
+        assert np.percentile(np.abs(np.array(after) - LEAD), 90) < 0.020
 
         # What the frame shows is what is heard with it.
         loud = {(p.timestamp - voice_origin) // 1920: 0.0 for p, _ in voice}
@@ -120,7 +121,7 @@ async def test_the_voice_comes_back_after_look_ahead_and_little_more(serving: Se
             quiet = not loud.any()
         assert len(delays) >= 3
         # 100 look-ahead, 20 budget, 20 of the client's packets, its encoder, and our buffer.
-        assert 0.115 < min(delays) < 0.200
+        assert 0.115 < min(delays) + LEAD < 0.200
         report = await client.stats()
         parts = report["receive_depth_ms"] + 100 - 20 + report["budget_ms"]
         assert report["server_delay_ms"] == pytest.approx(parts, abs=0.1)
@@ -207,7 +208,7 @@ async def test_clear_drops_what_was_said_and_not_yet_heard(serving: Serving) -> 
         assert response.status_code == 204
         await asyncio.sleep(0.6)
         level = [float(np.abs(p).max()) for packet, p in sound_of(client.voice)][before:]
-        assert any(v < 300 for v in level[:12])
+        assert any(v < 1000 for v in level[:12])
         assert max(level[-10:]) > 3000
         assert_steady(client.voice)
 
