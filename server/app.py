@@ -100,9 +100,10 @@ async def _load(
         app.state.sessions = sessions
     except Exception as error:
         failure = app.state.engine_error = error
-        logger.error("the engine could not be loaded: %s", error)
     if on_loaded is not None:
         on_loaded(failure)
+    elif failure is not None:
+        logger.error("the engine could not be loaded: %s", failure)
 
 
 async def _probe_loop(metrics: Metrics) -> None:
