@@ -1,6 +1,7 @@
 # make serve   start the server on http://localhost:8080 with the built-in person
 # make test    install what the tests need, and run them all
 # make install only make the environment (.venv/bin/visavis)
+# make person  build the built-in person anew from its clip (hours on two cores; docs/person.md)
 PYTHON ?= python3
 VENV := .venv
 DEV := .venv-dev
@@ -41,6 +42,17 @@ check-long: $(DEV)/.installed
 
 check-wheel: $(DEV)/.installed
 	@scripts/check-wheel $(DEV)/bin/python
+
+# The tracker needs numpy below 2, so it has an environment of its own. PERSON takes options of
+# `python -m visavis.finetune.presenter`.
+TRACKER := build/tracker
+$(TRACKER)/.installed: finetune/tracker/requirements.txt
+	@test -x $(TRACKER)/bin/python || $(PYTHON) -m venv $(TRACKER)
+	@$(TRACKER)/bin/python $(PIP) -r $<
+	@touch $@
+
+person: $(DEV)/.installed $(TRACKER)/.installed
+	@$(DEV)/bin/python -m visavis.finetune.presenter --tracker $(TRACKER)/bin/python $(PERSON)
 
 clean:
 	rm -rf $(VENV) $(DEV) build dist

@@ -2,8 +2,8 @@
 
 Its clip, the times of its phones and its notices lie beside the person file. Picture and geometry
 are made anew. The motion network, which learns from synthetic speech and not from the person
-(`docs/lips.md`), is given as a checkpoint, or kept as it is in the person file; its map to the
-person is fitted anew in both cases.
+(`docs/lips.md`), is given as a folder, or kept as it is in the person file; its map to the person
+is fitted anew in both cases.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Build the person and write its file, or measure the renderer on held-out sentences."""
     parser = argparse.ArgumentParser(prog="visavis.finetune.presenter")
     parser.add_argument("--tracker", type=Path, required=True, help="Python with MediaPipe")
-    parser.add_argument("--motion", type=Path, help="checkpoint of the motion network")
+    parser.add_argument("--motion", type=Path, help="folder of another motion network")
     parser.add_argument("--work", type=Path, default=Path("build/presenter"))
     parser.add_argument("--steps", type=int, default=STEPS, help="of the renderer's training")
     parser.add_argument("--held-out", action="store_true", help="only train without the last "
@@ -86,33 +86,36 @@ def fit_lips(geometry: Path, motion: Path | None, folder: Path) -> None:
 
     Args:
         geometry: what `person.save_geometry` wrote.
-        motion: checkpoint of the network; the one in the person file where None.
+        motion: what `export.motion.write_motion` wrote, for its network; the one in the person
+            file where None.
         folder: is made.
     """
-    phones = HOME / "presenter.npz"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     if motion is not None:
-        fit.main(["--geometry", str(geometry), "--phones", str(phones),
-                  "--motion", str(motion), "--out", str(folder)])  # fmt: skip
-        return
-    person = load_person(HOME / "presenter.person", trusted=True)
-    with np.load(phones) as data:
+        entries = json.loads((motion / "stage.json").read_text())
+        files = {
+            name: (motion / name).read_bytes()
+            for name in entries["graphs"]["motion"]["variants"].values()
+        }
+    else:
+        person = load_person(HOME / "presenter.person", trusted=True)
+        stages = {stage: person.manifest["stages"][stage] for stage in ("audio", "motion")}
+        entries = {"stages": stages, "graphs": {"motion": person.manifest["graphs"]["motion"]}}
+        files = {name: person.parts[name] for name in person.graphs["motion"].variants.values()}
+    with np.load(HOME / "presenter.npz") as data:
         spoken = fit.read_phones(data)
     with np.load(geometry) as data:
         size = np.sqrt(np.square(data["basis"]).sum(axis=(1, 2)))
         names = ("coefficients", "rest", "aperture", "jaw", "width")
         measured = fit.Measured(**{name: data[name] for name in names}, size=size)
-    times = (np.arange(len(measured.coefficients)) + 0.5) / 25.0
-    tract = gestures(spoken, times, vowel=1.0, unstressed=0.7)
-    parts = fit.fit_person_map(measured, tract).parts()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for name, array in parts.items():
+    times = (np.arange(len(measured.coefficients), dtype=np.float64) + 0.5) / 25.0
+    fitted = fit.fit_person_map(measured, gestures(spoken, times, vowel=1.0, unstressed=0.7))
+    logger.info("the lips' map explains %.1f %% of the clip", 100 * fitted.explained)
+    for name, array in fitted.parts().items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
-    graph = person.manifest["graphs"]["motion"]
-    for name in graph["variants"].values():
-        (folder / name).write_bytes(person.parts[name])
-    kept = {stage: person.manifest["stages"][stage] for stage in ("audio", "motion")}
-    entries = {"stages": kept, "graphs": {"motion": graph}}
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
     (folder / "stage.json").write_text(json.dumps(entries, indent=1) + "\n")
 
 

@@ -25,7 +25,11 @@ CHART = (-0.34, 0.58, 0.34, 1.02)
 BEHIND = 0.04
 # The lower teeth are nearer to the jaw's hinge than the chin, so they move less.
 TEETH_OVER_CHIN = 0.9
-OPEN_FRAMES = 40
+# Of the widest opening, from where a frame may show upper teeth, and lower teeth apart from them.
+OPEN, OPEN_BELOW = 0.3, 0.65
+VIEWS, NEXT_VIEW = 12, 0.2  # frames that are mixed; what each counts less than the one before
+LIP_ERROR = 2.0  # pixels
+TEETH_DARKEST, TEETH_REDDEST = 100.0, 146.0  # Y and V
 FEATHER = 10.0  # pixels
 HIGHEST = 0.15  # of the mesh that is drawn, y in head space
 
@@ -156,7 +160,8 @@ def _inside(contour: NDArray[np.float64], x: F32, y: F32) -> NDArray[np.bool_]:
 def teeth_charts(frames: U8, geometry: Geometry) -> Charts:
     """Collect what is seen between the lips, fixed to the skull and fixed to the jaw.
 
-    The widest open frame is taken as it is; what it does not show comes from the next ones.
+    Teeth come from the frame that shows most of them; towards the lips, which hide the rest there,
+    the frames that show the next most come in. What is around them comes from the widest opening.
     """
     scale = float(np.linalg.norm(geometry.pose[:, 0, :3], axis=1).mean())
     left, top, right, bottom = CHART
@@ -179,32 +184,25 @@ def teeth_charts(frames: U8, geometry: Geometry) -> Charts:
         ],
         axis=-1,
     )
-    order = np.argsort(-geometry.aperture)[:OPEN_FRAMES]
     pictures = []
-    for moves in (np.zeros_like(jaw), jaw):
-        total = np.zeros((3, height, width))
-        seen = np.zeros((height, width), bool)
-        for index in order:
-            shift = geometry.coefficients[index] @ moves
-            pose = geometry.pose[index].astype(np.float64)
-            place = (grid + shift) @ pose[:2, :3].T + pose[:2, 3]
-            x, y = place[..., 0], place[..., 1]
-            contour = posed(geometry, int(index))[geometry.lips, :2]
-            inside = ndimage.binary_erosion(_inside(contour, x, y), iterations=2) & ~seen
-            if not inside.any():
-                continue
-            for plane, (values, unit) in enumerate(
-                zip(planes_of(frames[index]), (1.0, 2.0, 2.0), strict=True)
-            ):
-                sampled = ndimage.map_coordinates(
-                    values.astype(np.float64),
-                    [y / unit - 0.5, x / unit - 0.5],
-                    order=1,
-                    mode="nearest",
-                )
-                total[plane][inside] = sampled[inside]
-            seen |= inside
-        nearest = ndimage.distance_transform_edt(~seen, return_distances=False, return_indices=True)
+    for moves, below in ((np.zeros_like(jaw), False), (jaw, True)):
+        opening = geometry.aperture / geometry.aperture.max()
+        candidates = np.flatnonzero(opening > (OPEN_BELOW if below else OPEN))
+        seen = [_look(frames[i], geometry, int(i), grid, moves, below) for i in candidates]
+        most = sorted(seen, key=lambda view: -np.count_nonzero(view[2]))[:VIEWS]
+        views = [(levels, depth * np.clip(ndimage.gaussian_filter(teeth.astype(float), 1.5) * 4,
+                  0.0, 1.0)) for levels, depth, teeth in most]  # fmt: skip
+        widest = np.argsort(-geometry.aperture[candidates], kind="stable")[:VIEWS]
+        views += [seen[i][:2] for i in widest]
+        total, weight = np.zeros((3, height, width)), np.zeros((height, width))
+        for rank, (levels, depth) in enumerate(views):
+            share = NEXT_VIEW**rank * depth
+            total += share * levels
+            weight += share
+        hidden = weight == 0.0
+        total /= np.maximum(weight, 1e-300)
+        nearest = ndimage.distance_transform_edt(hidden, return_distances=False,
+                                                 return_indices=True)  # fmt: skip
         total = total[:, nearest[0], nearest[1]]
         halves = total[1:].reshape(2, height // 2, 2, width // 2, 2).mean(axis=(2, 4))
         pictures.append(join(total[0], halves[0], halves[1]))
@@ -215,6 +213,41 @@ def teeth_charts(frames: U8, geometry: Geometry) -> Charts:
         upper=pictures[0],
         lower=pictures[1],
     )
+
+
+def _look(
+    frame: U8,
+    geometry: Geometry,
+    index: int,
+    grid: NDArray[np.float64],
+    moves: NDArray[np.float32],
+    below: bool,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Return a frame's view of a chart: levels [3, H, W], how surely each is seen, where teeth are.
+
+    Args:
+        grid: float64[H, W, 3], the chart in head space.
+        moves: f32[C, 3], how the chart moves with the coefficients.
+        below: look for the teeth of the lower jaw, which are in the lower half of the opening.
+    """
+    pose = geometry.pose[index].astype(np.float64)
+    place = (grid + geometry.coefficients[index] @ moves) @ pose[:2, :3].T + pose[:2, 3]
+    x, y = place[..., 0], place[..., 1]
+    levels = np.stack([
+        ndimage.map_coordinates(
+            values.astype(np.float64), [y / unit - 0.5, x / unit - 0.5], order=1, mode="nearest"
+        )
+        for values, unit in zip(planes_of(frame), (1.0, 2.0, 2.0), strict=True)
+    ])  # fmt: skip
+    contour = posed(geometry, index)[geometry.lips, :2]
+    inside = _inside(contour, x, y)
+    # The tracked lips are off by a pixel or two, and lips must not get among the teeth.
+    depth = np.clip((ndimage.distance_transform_edt(inside) - LIP_ERROR) / 3.0, 0.0, 1.0)
+    teeth = (depth > 0) & (levels[2] < TEETH_REDDEST) & (levels[0] > TEETH_DARKEST)
+    middle = contour[:, 1].mean()
+    third = 0.35 * (contour[:, 1].max() - middle)
+    teeth &= (y > middle + third) if below else (y < middle + third)
+    return levels, depth * depth, teeth
 
 
 def crop_mask(

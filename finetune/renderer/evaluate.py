@@ -7,7 +7,7 @@ sharpness alone with noise, so both stand here, with the next real frame as what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ def ssim(a: F64, b: F64) -> F64:
 
 
 def score(
-    made: F64, wanted: F64, hidden: NDArray[np.bool_], boxes: list[tuple[slice, ...]]
+    made: F64, wanted: F64, hidden: NDArray[np.bool_], boxes: Sequence[tuple[slice, ...]]
 ) -> dict[str, float]:
     """Compare pictures.
 
