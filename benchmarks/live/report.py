@@ -132,7 +132,10 @@ def judge(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     person, echo = result["person"], result["echo"]
     lookahead = _at(person, "engine", "lookahead_ms") or 0.0
     echo_delay = _at(echo, "delay", "median_ms")
-    most = None if echo_delay is None else round(echo_delay + lookahead - 40 + OVER_ECHO_MS, 1)
+    most = None
+    if echo_delay is not None:
+        # A slow echo is no excuse for a slow person.
+        most = round(min(echo_delay, ECHO_MS) + lookahead - 40 + OVER_ECHO_MS, 1)
 
     def sure(leg: Mapping[str, Any]) -> bool:
         """The delays and offsets rest on sound that was found again, for most of the frames."""

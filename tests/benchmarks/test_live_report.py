@@ -78,6 +78,11 @@ def test_what_rests_on_sound_that_was_not_found_has_not_passed(path: str, rows: 
     assert [n for n, verdict in enumerate(passed) if not verdict] == rows
 
 
+def test_a_slow_echo_is_no_excuse() -> None:
+    passed = verdicts({"echo.delay.median_ms": 300.0, "person.delay.median_ms": 300.0})
+    assert not passed[3] and not passed[4]
+
+
 @pytest.mark.parametrize("path", ["person.mouth", "person.flow", "person.delay.median_ms"])
 def test_what_was_not_measured_has_not_passed(path: str) -> None:
     assert not all(verdicts({path: None}))
