@@ -1,15 +1,21 @@
 """Which sites may use the server from a browser (CORS), and OPTIONS for every path.
 
-The rule stands in :attr:`visavis.server.config.ServerConfig.any_origin`.
+The rule stands in :attr:`visavis.server.config.ServerConfig.any_origin`. Where other sites may not,
+the server also answers to local names only: a foreign name that is made to point at this machine
+(DNS rebinding) would make a foreign page one of ours.
 """
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
+import ipaddress
+
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Origins"]
+from visavis.server.problems import problem
+
+__all__ = ["Origins", "is_local_name"]
 
 EXPOSED = "ETag, Link, Location, Retry-After"
 PREFLIGHT = {
@@ -17,6 +23,18 @@ PREFLIGHT = {
     "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
     "Access-Control-Max-Age": "600",
 }
+
+
+def is_local_name(host: str) -> bool:
+    """Whether a ``Host`` header names this machine: localhost or a loopback address."""
+    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+    name = name.strip("[]").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 class Origins:
@@ -38,6 +56,14 @@ class Origins:
                 headers["Access-Control-Expose-Headers"] = EXPOSED
             await send(message)
 
+        if not self._any_origin and not is_local_name(Headers(scope=scope).get("host", "")):
+            response = problem(
+                421,
+                "This server answers to localhost only; for other names, or behind a proxy, "
+                "start it with --token SECRET or --open.",
+            )
+            await response(scope, receive, send)
+            return
         if scope["method"] == "OPTIONS":
             headers = dict(PREFLIGHT) if self._any_origin else {}
             if scope["path"].rstrip("/").endswith("/sessions"):

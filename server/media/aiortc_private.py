@@ -29,7 +29,6 @@ __all__ = [
     "ntp_now",
     "offer_loopback",
     "on_key_frame_request",
-    "packets_lost",
     "received_packets",
     "report_media_time",
     "round_trip_seconds",
@@ -177,12 +176,6 @@ def round_trip_seconds(sender: RTCRtpSender) -> float | None:
     """The smoothed round trip, once the peer has answered a report."""
     value: float | None = _get(sender, "rtt")
     return value
-
-
-def packets_lost(receiver: RTCRtpReceiver) -> int:
-    """Packets of the peer that never came, by its sequence numbers."""
-    streams: dict[int, StreamStatistics] = _get(receiver, "remote_streams")
-    return sum(max(0, stream.packets_lost) for stream in streams.values())
 
 
 def received_packets(connection: RTCPeerConnection) -> int:

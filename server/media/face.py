@@ -51,11 +51,6 @@ class FaceLine:
         self.skipped_busy = 0
         self.discarded = 0
 
-    @property
-    def skipped(self) -> int:
-        """Frames that were drawn and never sent."""
-        return self.skipped_late + self.skipped_busy + self.discarded
-
     def clear(self, generation: int) -> None:
         """Frames of an older generation are worth nothing from now on."""
         self._generation = generation

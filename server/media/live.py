@@ -34,7 +34,6 @@ logger = logging.getLogger(__name__)
 
 STALL_SECONDS = 0.030
 DRAIN_SECONDS = 0.010
-VIDEO_TICKS_PER_SECOND = 25
 VIDEO_PTS_PER_TICK = 3600
 VOICE_PTS_PER_TICK = 1920
 
@@ -361,6 +360,6 @@ class LiveSession:
             server_delay_ms=round(depth + self.person.lookahead_ms - 20 + budget, 2),
             concealed_ms=round(self._microphone.concealed_samples / 48, 1),
             skipped_audio_ms=round(self._microphone.skipped_samples / 48, 1),
-            packets_lost=0 if peer is None else peer.microphone_packets_lost,
+            packets_lost=self._microphone.lost,
             round_trip_ms=None if trip is None else round(trip, 2),
         )

@@ -102,15 +102,6 @@ class Peer:
         return private.received_packets(self._connection)
 
     @property
-    def microphone_packets_lost(self) -> int:
-        """Packets of the microphone that never came."""
-        return sum(
-            private.packets_lost(t.receiver)
-            for t in self._connection.getTransceivers()
-            if t.kind == "audio"
-        )
-
-    @property
     def round_trip_ms(self) -> float | None:
         """The round trip, once the peer has answered a sender report."""
         for transceiver in self._connection.getTransceivers():

@@ -83,10 +83,6 @@ class VoiceLine:
         """When the picture of step ``step`` is due; the step itself leaves a little earlier."""
         return self._sends.due(step) + self._lead
 
-    def media_seconds(self, now: float) -> float:
-        """The media time whose picture is due at ``now``, in seconds."""
-        return now - self.due(0)
-
     def delay_more(self, seconds: float) -> None:
         """Let all further voice leave later (or earlier) by so much; media time is not touched."""
         self._sends.shift(seconds)

@@ -5,6 +5,7 @@ import pytest
 from tests.server.conftest import Serving, http
 from tests.server.test_sdp import offer
 from visavis.server.auth import is_allowed
+from visavis.server.origins import is_local_name
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,34 @@ async def test_every_route_is_protected_or_harmless(serving: Serving) -> None:
             assert response.status_code == 201
         known = {(m, r.path) for r in server.app.routes for m in r.methods or ()}  # type: ignore[attr-defined]
         assert len({path for _, path in known}) == 13, "a new route: is it protected?"
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("localhost", True),
+        ("localhost:8080", True),
+        ("127.0.0.1:8080", True),
+        ("127.0.0.1", True),
+        ("[::1]:8080", True),
+        ("[::1]", True),
+        ("app.localhost:8080", True),
+        ("evil.example:8080", False),
+        ("127.0.0.1.evil.example", False),
+        ("localhost.evil.example:8080", False),
+        ("192.0.2.1", False),
+        ("", False),
+    ],
+)
+def test_names_of_this_machine(host: str, local: bool) -> None:
+    assert is_local_name(host) is local
+
+
+async def test_a_foreign_name_that_points_here_is_turned_away(serving: Serving) -> None:
+    async with serving() as server, http(server, Host="evil.example") as client:
+        for path in ("/", "/persons", "/sessions"):
+            response = await client.get(path)
+            assert response.status_code == 421
+            assert "--token" in response.json()["detail"]
+    async with serving(token="secret") as server, http(server, Host="avatar.example") as client:
+        assert (await client.get("/")).status_code == 200

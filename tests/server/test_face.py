@@ -28,7 +28,7 @@ def test_an_early_frame_waits_for_its_voice() -> None:
     face.encoded(done(push(face, 1, now=0.02)))
     assert face.send(due_of_first=0.0, now=0.039) == []
     assert [e.index for e in face.send(due_of_first=0.0, now=0.040)] == [1]
-    assert face.sent == 1 and face.skipped == 0
+    assert face.sent == 1 and face.skipped_late == face.skipped_busy == face.discarded == 0
 
 
 def test_a_frame_that_is_late_for_its_whole_voice_is_skipped_not_queued() -> None:

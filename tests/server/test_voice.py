@@ -149,7 +149,7 @@ def test_the_engine_gets_all_a_frame_needs_before_it_is_due() -> None:
         run.work()
         samples = sum(map(len, run.pushed))
         # BUDGET_MS before the frame is due at the latest; checked with what is there then.
-        tick = math.floor(run.line.media_seconds(run.now) / 0.04)
+        tick = math.floor((run.now - run.line.due(0)) / 0.04)
         if tick >= 0:
             assert samples >= tick * 640 + LOOKAHEAD_MS * 16
 
