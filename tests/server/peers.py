@@ -242,7 +242,7 @@ class Client:
         result: dict[str, object] = response.json()
         return result
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
         """Wait until it holds."""
         deadline = time.monotonic() + seconds
         while not condition():
