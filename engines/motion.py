@@ -50,8 +50,8 @@ _DEFAULTS: dict[str, Any] = {
     "gain": [1.0] * MOVES,
     "low": [0.0, 0.0, -0.3, 0.0, 0.0, 0.0],  # bounds of the moves
     "high": [0.5, 0.35, 0.2, 1.0, 1.0, 1.0],
-    "contact": [0.4, 0.7],  # a contact is drawn from the first probability, whole at the second
-    "speech": [0.35, 0.5],  # the gate closes below the first probability, opens above the second
+    "contact": [0.3, 0.6],  # a contact is drawn from the first probability, whole at the second
+    "speech": [0.45, 0.6],  # the gate closes below the first probability, opens above the second
     "hang_ms": 60.0,
     "open_ms": 40.0,
     "close_ms": 80.0,

@@ -78,20 +78,25 @@ def closures(aperture: F32, phones: Sequence[Phone]) -> Closures:
     times = _times(len(aperture))
     shut = aperture < SHUT
     near = np.zeros(len(times), np.bool_)
+    said = np.zeros(len(times), np.bool_)
     wanted = met = 0
     for phone in phones:
         kind = SHAPES[phone.name].kind
-        if kind not in {"closure", "silence", "liptooth"}:
+        if kind == "silence":
+            continue
+        said |= (times > phone.start) & (times < phone.end)
+        if kind not in {"closure", "liptooth"}:
             continue
         # A frame stands for the 20 ms on either side of its middle.
-        reach = TOLERANCE + (0.06 if kind == "silence" else 0.02)
+        reach = TOLERANCE + 0.02
         close = (times > phone.start - reach) & (times < phone.end + reach)
         near |= close
         if kind == "closure" and times[0] < phone.start and phone.end < times[-1]:
             wanted += 1
             met += bool((shut & close).any())
-    inside = (times > phones[0].start) & (times < phones[-1].end) if phones else near
-    free = inside & ~near
+    # Two frames beside a pause the mouth may be on its way.
+    still = np.convolve(~said, np.ones(5), "same") > 0
+    free = ~still & ~near
     return Closures(wanted, met, int(free.sum()), int((shut & free).sum()))
 
 
@@ -179,7 +184,9 @@ def _envelope(sound: F32, frames: int, low: float, high: float) -> F32:
     return np.asarray(np.interp(at, np.arange(len(smooth)), smooth), np.float32)
 
 
-def _clips(motion: Motion, tracks: Path, clips: Path) -> dict[str, dict[str, float]]:
+def _clips(
+    motion: Motion, tracks: Path, clips: Path, gain: Sequence[float]
+) -> dict[str, dict[str, float]]:
     table: dict[str, dict[str, float]] = {}
     for path in sorted(tracks.glob("*.npz")):
         found = [p for p in clips.glob(path.stem + ".*") if p.suffix in {".mp4", ".mpg"}]
@@ -190,7 +197,8 @@ def _clips(motion: Motion, tracks: Path, clips: Path) -> dict[str, dict[str, flo
         sound = read_audio(found[0])
         frames = int(time[-1] * 25)
         want = np.interp(_times(frames), time, aperture).astype(np.float32)
-        moves, gate = live_tract(hear(motion, np.pad(sound, (0, RATE)))[:frames])
+        heard = hear(motion, np.pad(sound, (0, RATE)))[:frames]
+        moves, gate = live_tract(heard, {"gain": list(gain)})
         energy = _envelope(sound, frames, 60.0, 7600.0)
         first = _envelope(sound, frames, 250.0, 1000.0)
         table[path.stem] = {
@@ -201,11 +209,26 @@ def _clips(motion: Motion, tracks: Path, clips: Path) -> dict[str, dict[str, flo
             "std_ratio": float(np.std(moves[:, 0]) / np.std(want)),
             "median": float(np.median(moves[:, 0])),
             "median_real": float(np.median(want)),
+            "q95": float(np.quantile(moves[:, 0], 0.95)),
+            "q95_real": float(np.quantile(want, 0.95)),
             "speed": float(np.abs(np.diff(moves[:, 0])).mean() * 25),
             "speed_real": float(np.abs(np.diff(want)).mean() * 25),
             "gate_open": float((gate > 0.5).mean()),
         }
     return table
+
+
+def _mean_clip(table: dict[str, dict[str, float]], as_one: Sequence[str]) -> dict[str, float]:
+    """The mean over clips; those whose names begin alike, with one of `as_one`, weigh as one."""
+    groups: dict[str, list[dict[str, float]]] = {}
+    for name, row in table.items():
+        family = next((prefix for prefix in as_one if name.startswith(prefix)), name)
+        groups.setdefault(family, []).append(row)
+    keys = next(iter(table.values()))
+    return {
+        key: float(np.mean([np.mean([row[key] for row in rows]) for rows in groups.values()]))
+        for key in keys
+    }
 
 
 def evaluate(
@@ -216,6 +239,7 @@ def evaluate(
     shards: int = 24,
     tracks: Path | None = None,
     clips: Path | None = None,
+    as_one: Sequence[str] = (),
 ) -> dict[str, object]:
     """All of it; see the module."""
     result: dict[str, object] = {
@@ -224,7 +248,8 @@ def evaluate(
         "not_speech": negatives(motion),
     }
     if tracks is not None and clips is not None:
-        result["clips"] = _clips(motion, tracks, clips)
+        table = _clips(motion, tracks, clips, gain)
+        result["clips"] = {**table, "mean": _mean_clip(table, as_one)} if table else {}
     return result
 
 
@@ -237,6 +262,7 @@ def main() -> None:
     parser.add_argument("--gain", type=float, nargs=6, default=[1.0] * 6)
     parser.add_argument("--tracks", type=Path, default=None)
     parser.add_argument("--clips", type=Path, default=None)
+    parser.add_argument("--as-one", nargs="*", default=[], help="prefixes of clips of one family")
     args = parser.parse_args()
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -247,6 +273,7 @@ def main() -> None:
         shards=args.shards,
         tracks=args.tracks,
         clips=args.clips,
+        as_one=args.as_one,
     )
     for name, table in result.items():
         rows = table.items() if isinstance(table, dict) else []

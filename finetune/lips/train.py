@@ -199,7 +199,7 @@ def train(
     out: Path,
     *,
     minutes: float,
-    streams: int = 24,
+    streams: int = 12,
     ticks: int = 75,
     rate: float = 1.5e-3,
     seed: int = 0,
@@ -255,8 +255,13 @@ def train(
         _mask(features, rng)
         # Half of the sessions begin with a network that has heard nothing, as real ones do.
         reset = torch.from_numpy((fresh & (rng.random(streams) < 0.5)).astype(np.float32))
-        state = tuple(s.detach() * (1 - reset.view(-1, *[1] * (s.dim() - 1))) for s in state)
-        predicted, said, state = motion(torch.from_numpy(features), state)
+        state = tuple(
+            s.detach().float() * (1 - reset.view(-1, *[1] * (s.dim() - 1))) for s in state
+        )
+        # A quarter faster where the processor multiplies bfloat16; the weights stay float32.
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            predicted, said, state = motion(torch.from_numpy(features), state)
+        predicted, said = predicted.float(), said.float()
         total, main = loss(predicted, said, torch.from_numpy(tract), torch.from_numpy(phones))
         optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
@@ -268,7 +273,7 @@ def train(
             for name, value in motion.state_dict().items():
                 average[name].lerp_(value, 1.0 - keep)
         recent.append(float(main.detach()))
-        if time.monotonic() - reported > 120.0 or len(recent) == 200 and not result:
+        if time.monotonic() - reported > 300.0 or len(recent) == 200 and not result:
             result = _report(motion, average, kept, out, steps, recent)
             reported = time.monotonic()
             recent = recent[-1:]
@@ -290,7 +295,7 @@ def _report(
     if kept:
         smooth = Motion(motion.config)
         smooth.load_state_dict(average)
-        result |= _validate(smooth, kept, 1000)
+        result |= _validate(smooth, kept, 600)
     with (out / "metrics.jsonl").open("a") as f:
         f.write(json.dumps({k: round(v, 4) for k, v in result.items()}) + "\n")
     log.info("%s", " ".join(f"{k} {v:.3f}" for k, v in result.items()))

@@ -84,7 +84,7 @@ def test_the_gate_closes_within_120_to_160_ms_and_then_rests() -> None:
 
 
 def test_the_gate_does_not_flutter_between_its_bounds() -> None:
-    unsure = moves((0.1, 0.1), speech=0.42)
+    unsure = moves((0.1, 0.1), speech=0.52)
     _, opened, _ = show([moves(speech=0.9), *[unsure] * 20])
     _, closed, _ = show([unsure] * 20)
     assert (opened == 1.0).all() and (closed == 0.0).all()
@@ -103,7 +103,7 @@ def test_a_closure_of_20_ms_shows_the_persons_closed_lips(step: int) -> None:
 
 def test_half_a_closure_narrows_the_mouth() -> None:
     loud = moves((0.2, 0.2), speech=1.0)
-    coefficients, _, _ = show([loud, moves((0.2, 0.0), closed=0.55, speech=1.0)])
+    coefficients, _, _ = show([loud, moves((0.2, 0.0), closed=0.45, speech=1.0)])
     open_ = PARTS["rest"] + PARTS["map"][:, 0] * 0.2
     whole = np.linalg.norm(PARTS["closed"] - open_)
     assert 0.1 * whole < np.linalg.norm(PARTS["closed"] - coefficients[1]) < 0.9 * whole
