@@ -29,7 +29,7 @@ __all__ = ["main"]
 logger = logging.getLogger(__name__)
 
 HOME = Path(__file__).resolve().parents[1] / "persons" / "presenter"
-STEPS = 4000
+STEPS = 5000
 # "Now, thank you both, from all of us. Let us begin.": what `--held-out` does not learn from.
 LAST_SENTENCES = (427, 510)
 ABOUT = {

@@ -69,12 +69,17 @@ def score(
         real += float((db[box] ** 2).sum())
         both += float((da[box] * db[box]).sum())
     return {
-        "psnr": 10 * np.log10(255**2 / (square / len(made))),
-        "psnr_mouth": 10 * np.log10(255**2 / np.mean(mouth)),
+        "psnr": _decibels(square / len(made)),
+        "psnr_mouth": _decibels(float(np.mean(mouth))),
         "ssim_mouth": float(np.mean(alike)),
         "sharpness_mouth": fine / real,
         "coherence_mouth": both / np.sqrt(fine * real),
     }
+
+
+def _decibels(square: float) -> float:
+    # Pictures of whole levels; below a thousandth they are the same.
+    return float(10 * np.log10(255**2 / max(square, 1e-3)))
 
 
 def evaluate(

@@ -86,7 +86,7 @@ def test_integers_are_near_and_really_integers(model: bytes, planes: NDArray[np.
     proto = onnx.load_model_from_string(small)
     producers = {out: node.op_type for node in proto.graph.node for out in node.output}
     convolutions = [node for node in proto.graph.node if node.op_type == "Conv"]
-    assert len(convolutions) == 10
+    assert len(convolutions) == 9
     for node in convolutions:
         assert producers[node.input[0]] == producers[node.input[1]] == "DequantizeLinear"
 

@@ -44,9 +44,9 @@ def test_a_jump_to_a_copy_costs_nothing_and_one_into_a_blink_does() -> None:
         },
     )
     jumps, costs = find_jumps(double, twice, hidden(), np.concatenate([origins(), origins()]))
-    copies = jumps[:, 0] - jumps[:, 1] == 102
+    copies = np.abs(jumps[:, 0] - jumps[:, 1]) == 102
     assert copies.any() and costs[copies].max() < 0.3
-    assert costs[~copies].min() > 2 * costs[copies].min()
+    assert costs[~copies].min() > 0.3
     with np.load(presenter_clip.TRUTH) as truth:
         blink = truth["expr"][:, list(truth["expr_names"]).index("eyeBlink_L")]
     shut = np.tile(blink[presenter_clip.FRAMES] > 0.6, 2)
@@ -56,7 +56,7 @@ def test_a_jump_to_a_copy_costs_nothing_and_one_into_a_blink_does() -> None:
 
 def test_silence_is_calmer_than_speech() -> None:
     value = unrest(presenter_clip.geometry())
-    assert value[:20].mean() > 2 * value[45:].mean()
+    assert value[:20].mean() > 2 * value[75:].mean()
     assert value.min() >= 0.0 and value.max() <= 1.0
 
 

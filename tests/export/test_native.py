@@ -1,0 +1,110 @@
+"""From a clip to a person file that runs: every step but the tracker and the hours of training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.engines import tiny_person
+from tests.finetune import presenter_clip
+from visavis.engines.errors import PersonFileError
+from visavis.engines.person import load_person
+from visavis.engines.pipeline import Pipeline, Work
+from visavis.export.native import export_person, load_renderer, save_renderer
+from visavis.finetune.parts import picture_parts
+from visavis.finetune.person import Clip, write_folder
+from visavis.models.renderer import Renderer
+
+ABOUT = {
+    "name": "made",
+    "display_name": "Made",
+    "consent": {"subject": "synthetic person"},
+    "licence": "Apache-2.0",
+    "made_by": {"tool": "tests"},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as finetune writes it, with the tiny person's motion."""
+    place = tmp_path_factory.mktemp("person")
+    frames, geometry = presenter_clip.frames(), presenter_clip.geometry()
+    clip = Clip(frames, geometry, picture_parts(frames, geometry), "0" * 64)
+    torch.manual_seed(0)
+    write_folder(place, clip, Renderer((8, 8)), about=ABOUT, notices="none")
+    tiny = tiny_person.tiny_person()
+    (place / "motion").mkdir()
+    stages = {stage: tiny.manifest["stages"][stage] for stage in ("audio", "motion")}
+    graph = tiny.manifest["graphs"]["motion"]
+    (place / "motion" / "stage.json").write_text(
+        json.dumps({"stages": stages, "graphs": {"motion": graph}})
+    )
+    for name, part in tiny.parts.items():
+        if name.startswith("motion"):
+            (place / "motion" / Path(name).name).write_bytes(part)
+    return place
+
+
+@pytest.fixture(scope="module")
+def file(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "made.person"
+    assert export_person(folder, out) == out.stat().st_size
+    return out
+
+
+def test_the_file_loads_and_runs(file: Path) -> None:
+    person = load_person(file, trusted=True)
+    assert (person.name, person.width, person.height, person.system) == ("made", 512, 512, "native")
+    assert set(person.graphs["renderer"].variants) == {"fp32", "int8"}
+    assert person.preview is not None and len(person.poster) > 5000
+    pipeline = Pipeline(person, variant="fp32")
+    state = pipeline.initial_state(1)
+    voice = tiny_person.voice(1.0)
+    pictures = []
+    for start in range(0, 9600, 640):
+        work = Work(state, voice[start : start + 640])
+        pipeline.advance([work])
+        assert work.error is None and work.i420 is not None
+        pictures.append(work.i420)
+    assert pictures[0].shape == (768, 512)
+    # A face: mostly what the clip shows, changing only where the mouth is.
+    choice = pipeline._stages.background.picture(work.choice)
+    changed = np.abs(pictures[-1][:512].astype(int) - choice[:512]) > 12
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    left, top = work.choice.origin
+    assert changed.any()
+    assert top <= rows[0] and rows[-1] < top + 192
+    assert left <= columns[0] and columns[-1] < left + 192
+
+
+def test_equal_folders_give_equal_files(folder: Path, file: Path, tmp_path: Path) -> None:
+    export_person(folder, tmp_path / "again.person")
+    again, once = (
+        load_person(tmp_path / "again.person", trusted=True),
+        load_person(file, trusted=True),
+    )
+    differing = [name for name in once.parts if once.parts[name] != again.parts[name]]
+    assert differing == []
+
+
+def test_what_is_missing_is_named(folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(folder, tmp_path / "person")
+    (tmp_path / "person" / "poster.jpg").unlink()
+    with pytest.raises(PersonFileError, match=r"poster\.jpg"):
+        export_person(tmp_path / "person", tmp_path / "out.person")
+
+
+def test_a_renderer_is_kept_with_its_shape(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    net = Renderer((4, 6, 10))
+    torch.nn.init.normal_(net.leave.weight)
+    save_renderer(net, tmp_path / "renderer.pt")
+    again = load_renderer(tmp_path / "renderer.pt")
+    planes = torch.rand(1, 32, 16, 16)
+    assert again.widths == (4, 6, 10) and torch.equal(net(planes), again(planes))
