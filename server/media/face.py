@@ -21,6 +21,7 @@ __all__ = ["TICK_SECONDS", "FaceLine", "Job"]
 TICK_SECONDS = 0.040
 KEY_FRAME_SECONDS = 0.4
 READY_LIMIT = 8
+STARVED_SECONDS = 0.5
 
 
 class Job:
@@ -45,6 +46,7 @@ class FaceLine:
         self._last = -1  # the last frame given to the encoder
         self._key_wanted = False
         self._key_time = -1e9
+        self._renewed: float | None = None  # when a frame was last given to the encoder
         self.sent = 0
         self.distinct = 0
         self.skipped_late = 0
@@ -73,7 +75,9 @@ class FaceLine:
         if frame.generation < self._generation or frame.index <= self._last:
             self.discarded += 1
             return True
-        if now > due + TICK_SECONDS:
+        if self._renewed is None:
+            self._renewed = now
+        if self._too_late(due, now):
             self.skipped_late += 1
             return False
         if self._waiting is not None:
@@ -92,15 +96,20 @@ class FaceLine:
         if self._encoding is not None or frame is None or len(self._ready) >= READY_LIMIT:
             return None
         self._waiting = None
-        if now > due_of_first + (frame.index + 1) * TICK_SECONDS:
+        if self._too_late(due_of_first + frame.index * TICK_SECONDS, now):
             self.skipped_late += 1
             return None
+        self._renewed = now
         key = self._key_wanted and now - self._key_time >= KEY_FRAME_SECONDS
         if key:
             self._key_wanted = False
             self._key_time = now
         self._encoding = self._last = frame.index
         return Job(frame.index, frame.i420, key)
+
+    def _too_late(self, due: float, now: float) -> bool:
+        starved = self._renewed is not None and now - self._renewed > STARVED_SECONDS
+        return now > due + TICK_SECONDS and not starved
 
     def encoded(self, result: Encoded | None) -> None:
         """The encoder is done with the last job; None when it failed."""

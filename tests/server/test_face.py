@@ -39,6 +39,19 @@ def test_a_frame_that_is_late_for_its_whole_voice_is_skipped_not_queued() -> Non
     assert push(face, 2, now=0.090) is not None
 
 
+def test_where_every_frame_is_late_one_still_leaves_twice_a_second() -> None:
+    face = FaceLine()
+    shown = []
+    for index in range(50):
+        job = push(face, index, now=0.04 * index + 0.3)
+        if job is not None:
+            shown.append(index)
+            face.encoded(done(job))
+            face.send(due_of_first=0.0, now=0.04 * index + 0.3)
+    assert shown == [13, 26, 39]
+    assert face.sent == 3 and face.skipped_late == 47
+
+
 def test_a_frame_within_its_voice_leaves_at_once() -> None:
     face = FaceLine()
     face.encoded(done(push(face, 1, now=0.055)))
