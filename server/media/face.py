@@ -2,8 +2,9 @@
 
 A frame is due a fixed time after the first packet of its voice has left. One that is not ready
 then may still leave within its tick; after that it is skipped, which is a gap in the pts and
-nothing more. The decision is made before encoding: a frame that was encoded is always sent, or
-the ones that follow could not be decoded. Pure: every call is given the time.
+nothing more; where every frame is late, one leaves all the same twice a second, because an old
+picture is better than none. The decision is made before encoding: a frame that was encoded is
+always sent, or the ones that follow could not be decoded. Pure: every call is given the time.
 """
 
 from __future__ import annotations
