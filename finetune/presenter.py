@@ -18,9 +18,10 @@ import numpy as np
 
 from visavis.engines.person import load_person
 from visavis.export.native import export_person
+from visavis.finetune.background import jpeg
 from visavis.finetune.lips import fit
 from visavis.finetune.person import fit_clip, write_folder
-from visavis.finetune.renderer.evaluate import evaluate, table
+from visavis.finetune.renderer.evaluate import evaluate, sheet, table
 from visavis.finetune.renderer.train import train
 from visavis.finetune.speech.gestures import gestures
 
@@ -32,6 +33,7 @@ HOME = Path(__file__).resolve().parents[1] / "persons" / "presenter"
 STEPS = 5000
 # "Now, thank you both, from all of us. Let us begin.": what `--held-out` does not learn from.
 LAST_SENTENCES = (427, 510)
+COLUMNS = [4, 13, 25, 34, 43, 53, 61]  # of them, in the contact sheet
 ABOUT = {
     "name": "presenter",
     "display_name": "Presenter",
@@ -51,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=Path("build/presenter"))
     parser.add_argument("--steps", type=int, default=STEPS, help="of the renderer's training")
     parser.add_argument("--held-out", action="store_true", help="only train without the last "
-                        "sentences, and print scores on them")  # fmt: skip
+                        "sentences, print scores on them and draw them")  # fmt: skip
     parser.add_argument("--out", type=Path, default=HOME / "presenter.person")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
@@ -63,6 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
         learned = np.setdiff1d(np.arange(len(examples)), test)
         held_out = train(examples, options.work / "held-out", steps=options.steps, frames=learned)
         print(table(evaluate(held_out, examples, test)))
+        picture = sheet(held_out, examples, test[COLUMNS])
+        (options.work / "held-out.jpg").write_bytes(jpeg(picture))
         return 0
     renderer = train(examples, options.work / "renderer", steps=options.steps)
     folder = options.work / "person"

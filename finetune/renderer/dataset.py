@@ -59,6 +59,11 @@ class Examples:
         frames: uint8[N, H*3/2, W], I420.
         geometry: fitted to them.
         parts: built from both.
+
+    Attributes:
+        origins: int[N, 2], left and top of each frame's crop.
+        openness: float[N], 0 closed to 1 wide open.
+        share: f32[6, S/2, S/2], how much of the renderer's picture is used, laid out like it.
     """
 
     def __init__(self, frames: U8, geometry: Geometry, parts: PictureParts) -> None:
@@ -66,6 +71,10 @@ class Examples:
         self._stage = LinearGeometry({}, parts.geometry)
         self._planes = Planes(parts.raster_params, parts.raster)
         self.size = self._planes.size
+        mask = np.asarray(parts.raster["mask"], np.float32) / 255.0
+        four = [mask[i // 2 :: 2, i % 2 :: 2] for i in range(4)]
+        mean = np.mean(four, axis=0)
+        self.share: F32 = np.stack([*four, mean, mean])
         anchor = np.array([*parts.walk_params["anchor"], 1.0])
         middle = geometry.pose[:, :2].astype(np.float64) @ anchor
         self.origins = 2 * np.rint((middle - self.size / 2) / 2).astype(int)

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from visavis.finetune.renderer.dataset import NONE, Augmentation, Examples
+from visavis.finetune.texture import join
 from visavis.models.renderer import Renderer, drawn
 
-__all__ = ["Scores", "evaluate", "score", "table"]
+__all__ = ["Scores", "evaluate", "score", "sheet", "table"]
 
 F64 = NDArray[np.float64]
 
@@ -119,6 +120,34 @@ def evaluate(
         "next frame": luma(after),
     }
     return {name: score(picture, wanted, hidden, boxes) for name, picture in made.items()}
+
+
+def sheet(renderer: Renderer, examples: Examples, frames: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return crops side by side: the clip, the renderer, what it adds to.
+
+    The renderer's row has other surroundings, as it is live, and is blended as the engine does.
+
+    Args:
+        renderer: trained.
+        examples: of the whole clip.
+        frames: one for each column.
+
+    Returns:
+        uint8[3 S * 3/2, S * columns], I420.
+    """
+    random = np.random.default_rng(0)
+    planes, pictures = examples.batch(frames, random, NONE)
+    mixed, _ = examples.batch(frames, random, Augmentation(1.0, 0.0, 0.0, 0))
+    made = _run(renderer, mixed)
+    share = examples.share
+    rows = [pictures, pictures + share * (made - pictures), drawn(torch.from_numpy(planes)).numpy()]
+    y = np.concatenate([np.concatenate(list(luma(row)), axis=1) for row in rows])
+    u, v = (
+        np.concatenate([np.concatenate(list(row[:, plane]), axis=1) for row in rows]) * 128.0
+        + 128.0
+        for plane in (4, 5)
+    )
+    return join(y, u, v)
 
 
 def _run(renderer: Renderer, planes: NDArray[np.float32]) -> NDArray[np.float32]:
