@@ -42,7 +42,9 @@ def served(engine: Engine, requests: list[tuple[str, str]]) -> Iterator[Served]:
         yield served
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright's synchronous interface is open, its event loop runs in this
+# thread, and no test of another room could run one.
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A Chromium whose microphone speaks one sentence in every nine seconds or so."""
     voice = tmp_path_factory.mktemp("voice") / "voice.wav"

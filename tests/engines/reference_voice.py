@@ -87,14 +87,14 @@ def coefficients(person: Person, rows: F64) -> tuple[F64, F64]:
 
     gate, quiet, gates = 0.0, np.inf, []
     for speech in steps[:, :, 8].max(1):
-        if speech >= 0.5 or (quiet == 0 and speech > 0.35):
+        if speech >= 0.6 or (quiet == 0 and speech > 0.45):
             quiet, gate = 0.0, 1.0
         else:
             quiet += 40
             gate = max(0.0, gate - 0.5) if quiet > 60 else gate
         gates.append(gate)
     opened = np.array(gates)[:, None]
-    certain = np.clip((steps[:, :, 6:8].max(1) - 0.4) / 0.3, 0, 1)
+    certain = np.clip((steps[:, :, 6:8].max(1) - 0.3) / 0.3, 0, 1)
     certain = 3 * certain**2 - 2 * certain**3
     moves = steps[:, :, :6].mean(1)
     moves[:, 0] = certain[:, 0] * steps[:, :, 0].min(1) + (1 - certain[:, 0]) * moves[:, 0]
