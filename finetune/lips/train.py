@@ -198,19 +198,21 @@ def train(
     paths: Sequence[Path],
     out: Path,
     *,
-    minutes: float,
+    minutes: float | None = None,
+    last: int | None = None,
     streams: int = 12,
     ticks: int = 75,
     rate: float = 1.5e-3,
     seed: int = 0,
     everything: bool = False,
 ) -> dict[str, float]:
-    """Trains for a time, or goes on training.
+    """Trains for a time or for a number of steps, or goes on training.
 
     Args:
         paths: of session files; those of held-out voices validate.
         out: folder of the checkpoint `motion.pt` and of `metrics.jsonl`.
         minutes: of wall time in this run; the rate falls to nothing at its end.
+        last: steps in this run, in place of minutes; only then does a seed repeat the result.
         streams, ticks: size of a batch: so many microphones, so many ticks of each.
         rate: highest learning rate.
         seed: of everything random.
@@ -241,11 +243,15 @@ def train(
     source = Streams(used, streams, seed + steps)
     state: State = motion.initial_state(streams)
     begun = reported = time.monotonic()
+    first = steps
     recent: list[float] = []
     result: dict[str, float] = {}
     log.info("%d sessions to train on, %d held out", len(used), len(kept))
     while True:
-        spent = (time.monotonic() - begun) / (60.0 * minutes)
+        if minutes is not None:
+            spent = (time.monotonic() - begun) / (60.0 * minutes)
+        else:
+            spent = (steps - first) / last if last else 1.0
         if spent >= 1.0:
             break
         warm = min(1.0, (len(recent) + 1 if not result else 200) / 100.0)

@@ -125,12 +125,15 @@ def test_streams_keep_rows_and_labels_together(tmp_path: Path) -> None:
         assert r > 0.9
 
 
+STEPS = 40
+
+
 def test_training_learns_and_resumes(tmp_path: Path) -> None:
     paths = _write_sessions(tmp_path, 6, "flite:slt") + _write_sessions(tmp_path, 2, "flite:kal")
     out = tmp_path / "run"
-    train(paths, out, minutes=0.06, streams=4, ticks=40)
+    train(paths, out, last=STEPS, streams=4, ticks=40)
     first = len((out / "metrics.jsonl").read_text().splitlines())
-    train(paths, out, minutes=0.06, streams=4, ticks=40)
+    train(paths, out, last=STEPS, streams=4, ticks=40)
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["steps"] > lines[first - 1]["steps"]
     assert lines[-1]["r_aperture"] > 0.4
