@@ -47,3 +47,14 @@ def test_a_minute_of_silence(seed: int) -> None:
     middle = np.array([choice.pose[:2, 3] for choice in choices])
     assert middle.std(axis=0).min() > 0.5
     assert np.abs(np.diff(middle, axis=0)).max() < 5
+
+
+def test_the_pose_follows_the_scene_that_the_clip_was_rendered_from() -> None:
+    """Turns very well, nods poorly: the tracker's depth is weak."""
+    pose = np.asarray(load_person(FILE, trusted=True).stage_parts("background")["pose"])
+    axes = pose[:, :, :3] / np.linalg.norm(pose[:, :1, :3], axis=2, keepdims=True)
+    turn, nod = np.arcsin(axes[:, 0, 2]), np.arcsin(-axes[:, 1, 2])
+    with np.load(FILE.with_suffix(".npz")) as truth:
+        pitch, yaw, _ = truth["head_rot"].T
+    assert abs(np.corrcoef(turn, yaw)[0, 1]) > 0.98
+    assert abs(np.corrcoef(nod, pitch)[0, 1]) > 0.5
