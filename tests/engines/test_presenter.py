@@ -63,13 +63,20 @@ def test_faint_noise_leaves_the_mouth_alone(person: Person) -> None:
     assert (shapes == shapes[0]).all()
 
 
-def test_the_lips_shut_on_m_b_p_and_open_on_vowels(person: Person) -> None:
-    """Its own clip, whose phones are known. The toy: a mouth that follows loudness."""
-    with av.open(HOME / "presenter.mp4") as clip:
+@pytest.fixture(scope="module")
+def clip() -> F32:
+    """What the presenter says in the clip they were made from, f32[n] at 16 kHz."""
+    with av.open(HOME / "presenter.mp4") as container:
         resampler = av.AudioResampler("fltp", "mono", 16000)
-        frames = [piece for frame in clip.decode(audio=0) for piece in resampler.resample(frame)]
-    pcm = np.concatenate([frame.to_ndarray()[0] for frame in frames])
-    gap = openings(person, coefficients(person, pcm))
+        frames = [
+            piece for frame in container.decode(audio=0) for piece in resampler.resample(frame)
+        ]
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
+
+
+def test_the_lips_shut_on_m_b_p_and_open_on_vowels(person: Person, clip: F32) -> None:
+    """Its own clip, whose phones are known. The toy: a mouth that follows loudness."""
+    gap = openings(person, coefficients(person, clip))
     with np.load(HOME / "presenter.npz") as truth:
         middle = (truth["phone_start"] + truth["phone_end"]) / 2
         phones = [str(name) for name in truth["phone"]]
@@ -84,3 +91,15 @@ def test_the_lips_shut_on_m_b_p_and_open_on_vowels(person: Person) -> None:
     assert len(shut) > 10 and len(wide) > 10
     assert np.mean(shut < 0.02) > 0.8
     assert np.median(wide) > 0.08
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_an_hour_of_talk_ends_as_it_began(person: Person, clip: F32) -> None:
+    """The same words, an hour later: no state drifts."""
+    ticks = len(clip) // 640
+    passes = 90_000 // ticks
+    gap = openings(person, coefficients(person, np.tile(clip[: ticks * 640], passes)))
+    early, late = gap[ticks : 2 * ticks], gap[(passes - 2) * ticks : (passes - 1) * ticks]
+    assert np.abs(late - early).mean() < 0.002
+    assert np.corrcoef(early, late)[0, 1] > 0.99
