@@ -322,8 +322,18 @@ def lasting_threads() -> int:
     return sum(not t.name.startswith(pools) for t in threading.enumerate())
 
 
+def living_sessions() -> int:
+    """Sessions that something still refers to, other tests' servers included."""
+    from visavis.server.media.live import LiveSession
+
+    gc.collect()
+    # Not isinstance: it asks lazy modules of other rooms for their class, and they warn.
+    return sum(type(o) is LiveSession for o in gc.get_objects())
+
+
 async def test_nothing_is_left_after_twenty_visits(serving: Serving) -> None:
     engine = FakeEngine()
+    before = living_sessions()
     async with serving(engine) as server:
 
         async def visit(delete: bool) -> None:
@@ -343,14 +353,7 @@ async def test_nothing_is_left_after_twenty_visits(serving: Serving) -> None:
             await asyncio.sleep(0.05)
         assert not engine.sessions
         assert lasting_threads() == threads
-        from visavis.server.media.live import LiveSession
-
-        def alive() -> int:
-            gc.collect()
-            # Not isinstance: it asks lazy modules of other rooms for their class, and they warn.
-            return sum(type(o) is LiveSession for o in gc.get_objects())
-
         # A closed connection's last callbacks may still be on the loop.
-        while alive() > 1:
+        while living_sessions() > before + 1:
             assert time.monotonic() < deadline + 5
             await asyncio.sleep(0.1)
