@@ -13,21 +13,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.engines.motion import CHANNELS
 from visavis.finetune.speech.phones import SHAPES, Phone
 
-__all__ = ["CHANNELS", "RATE", "frame_times", "gestures"]
+__all__ = ["RATE", "frame_times", "gestures"]
 
-CHANNELS = (
-    "aperture",
-    "jaw",
-    "width",
-    "protrusion",
-    "tuck",
-    "tongue",
-    "p_closed",
-    "p_liptooth",
-    "p_speech",
-)
 RATE = 50
 
 F64 = NDArray[np.float64]

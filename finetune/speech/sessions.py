@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.engines.audio import HOP, LogMel, LogMelState
+from visavis.engines.motion import CHANNELS
 from visavis.finetune.speech import augment
 from visavis.finetune.speech.corpus import Shard, build_corpus, cache_folder, load_shard
-from visavis.finetune.speech.gestures import CHANNELS, frame_times, gestures
+from visavis.finetune.speech.gestures import frame_times, gestures
 from visavis.finetune.speech.phones import PHONES, Phone
 from visavis.finetune.speech.voices import resample
 

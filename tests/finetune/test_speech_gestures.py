@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from visavis.finetune.speech.gestures import CHANNELS, frame_times, gestures
+from visavis.engines.motion import CHANNELS
+from visavis.finetune.speech.gestures import frame_times, gestures
 from visavis.finetune.speech.phones import Phone
 
 T = np.arange(0.0, 1.5, 0.005)
