@@ -14,23 +14,28 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from visavis.engines.client import EngineClient, EngineSession, Frame, PersonInfo
 from visavis.engines.errors import EngineError
 from visavis.server.config import IceServer
+from visavis.server.errors import OfferError
 from visavis.server.media.budget import BudgetControl
 from visavis.server.media.encoder import Encoded, VideoEncoder, open_encoder
 from visavis.server.media.face import TICK_SECONDS, FaceLine, Job
 from visavis.server.media.opus import OpusDecoder, OpusEncoder
-from visavis.server.media.peer import Peer, PeerEvents
+from visavis.server.media.peer import Peer
 from visavis.server.media.receive import MicrophoneStream
 from visavis.server.media.sdp import Fragment, parse_offer
 from visavis.server.media.stats import MediaObserver, RunningMean, SessionReport
+from visavis.server.media.transport import Transport, TransportEvents, VoiceEncoder
 from visavis.server.media.voice import VoiceLine
 
 __all__ = ["LiveSession", "MediaOptions"]
 
 logger = logging.getLogger(__name__)
+
+AnyTransport = TypeVar("AnyTransport", bound=Transport)
 
 STALL_SECONDS = 0.030
 DRAIN_SECONDS = 0.010
@@ -80,10 +85,10 @@ class LiveSession:
         self._loop = asyncio.get_running_loop()
         self._created = clock()
         self._engine: EngineSession | None = None
-        self._peer: Peer | None = None
+        self._peer: Transport | None = None
         self._pump: asyncio.Task[None] | None = None
         self._microphone = MicrophoneStream(OpusDecoder())
-        self._opus = OpusEncoder()
+        self._voice_encoder: VoiceEncoder = OpusEncoder()
         self._encoder: VideoEncoder | None = None
         self._encode_future: asyncio.Future[Encoded] | None = None
         self._encode_ms = RunningMean()
@@ -108,23 +113,46 @@ class LiveSession:
             EngineFull: there is no place; nothing was opened.
         """
         offer = parse_offer(offer_text)
+        peer = self.connect(
+            lambda events: Peer(
+                ice_servers=self._options.ice_servers,
+                loopback=loopback,
+                prefer_h264=prefer_h264,
+                events=events,
+            )
+        )
+        return await peer.answer(offer)
+
+    def connect(self, open_transport: Callable[[TransportEvents], AnyTransport]) -> AnyTransport:
+        """Take a place in the engine and let the session speak and listen over a transport.
+
+        Raises:
+            EngineFull: there is no place; nothing was opened.
+        """
         self._open_engine()
-        self._peer = Peer(
-            ice_servers=self._options.ice_servers,
-            loopback=loopback,
-            prefer_h264=prefer_h264,
-            events=PeerEvents(
+        transport = open_transport(
+            TransportEvents(
                 packet=self._microphone_packet,
                 key_frame=self._face.want_key_frame,
                 state=self._peer_state,
-            ),
+            )
         )
-        return await self._peer.answer(offer)
+        self._peer = transport
+        if transport.decoder is not None:
+            self._microphone = MicrophoneStream(transport.decoder)
+        if transport.voice_encoder is not None:
+            self._voice_encoder = transport.voice_encoder
+        return transport
 
     async def trickle(self, fragment: Fragment) -> None:
-        """Add the peer's further candidates."""
-        if self._peer is not None:
-            await self._peer.trickle(fragment)
+        """Add the peer's further candidates.
+
+        Raises:
+            OfferError: there are none in such a session, or they cannot be used.
+        """
+        if not isinstance(self._peer, Peer):
+            raise OfferError("This session has no candidates; it is not a WebRTC session.")
+        await self._peer.trickle(fragment)
 
     @property
     def state(self) -> str:
@@ -143,7 +171,10 @@ class LiveSession:
     def clear(self) -> None:
         """Barge-in: what waits to be said and shown is dropped; media time goes on."""
         if self._engine is not None:
-            self._face.clear(self._engine.clear())
+            generation = self._engine.clear()
+            self._face.clear(generation)
+            if self._peer is not None:
+                self._peer.clear(generation)
         if self._voice is not None:
             self._voice.clear()
 
@@ -273,8 +304,7 @@ class LiveSession:
             engine.push(pcm)
         base = self._base_tick * VOICE_PTS_PER_TICK
         for step in voice.send(now):
-            packet = self._opus.encode(step.pcm)
-            peer.voice.put(packet, base + step.pts)
+            peer.send_voice(self._voice_encoder.encode(step.pcm), base + step.pts)
         self._send_frames(now)
         change = self._budget.plan(now)
         if change:
@@ -289,7 +319,7 @@ class LiveSession:
         return voice.due(0) - self._base_tick * TICK_SECONDS
 
     def _encode_next(self, now: float) -> None:
-        if self._voice is None:
+        if self._voice is None or self._peer is None or not self._peer.takes_face:
             return
         job = self._face.next_job(due_of_first=self._due_of_first(self._voice), now=now)
         if job is not None:
@@ -334,7 +364,7 @@ class LiveSession:
             if self._last_tick >= 0:
                 self._frames_missing += encoded.index - self._last_tick - 1
             self._last_tick = encoded.index
-            if not peer.face.put(encoded.data, encoded.index * VIDEO_PTS_PER_TICK):
+            if not peer.send_face(encoded, encoded.index * VIDEO_PTS_PER_TICK):
                 self._face.want_key_frame()
 
     # -- what it says about itself ----------------------------------------------------------

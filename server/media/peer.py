@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from aiortc import (
     RTCBundlePolicy,
@@ -21,6 +20,7 @@ from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationEr
 from visavis.server.config import IceServer
 from visavis.server.errors import OfferError
 from visavis.server.media import aiortc_private as private
+from visavis.server.media.encoder import Encoded
 from visavis.server.media.playout import PLAYOUT_DELAY_URI, PlayoutDelayMap
 from visavis.server.media.sdp import (
     Fragment,
@@ -29,8 +29,9 @@ from visavis.server.media.sdp import (
     with_short_packets,
 )
 from visavis.server.media.tracks import PacketTrack
+from visavis.server.media.transport import TransportEvents
 
-__all__ = ["Peer", "PeerEvents"]
+__all__ = ["Peer"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,17 +45,8 @@ MICROPHONE_PARAMETERS: dict[str, int | str | None] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PeerEvents:
-    """Whom to tell; all of them are called on the event loop."""
-
-    packet: private.PacketHandler
-    key_frame: Callable[[], None]
-    state: Callable[[str], None]
-
-
 class Peer:
-    """A thin shell around :class:`RTCPeerConnection`; use :meth:`answer` once, then the tracks.
+    """The WebRTC transport, a thin shell around :class:`RTCPeerConnection`; :meth:`answer` once.
 
     Args:
         ice_servers: where to look for a way through a NAT.
@@ -63,13 +55,18 @@ class Peer:
         events: whom to tell.
     """
 
+    path = "webrtc"
+    decoder = None
+    voice_encoder = None
+    takes_face = True
+
     def __init__(
         self,
         *,
         ice_servers: Sequence[IceServer],
         loopback: bool,
         prefer_h264: bool,
-        events: PeerEvents,
+        events: TransportEvents,
     ) -> None:
         self.voice = PacketTrack("audio", VOICE_CLOCK_RATE)
         self.face = PacketTrack("video", VIDEO_CLOCK_RATE, limit=4)
@@ -186,6 +183,17 @@ class Peer:
                 await self._connection.addIceCandidate(candidate)
         if fragment.complete:
             await self._connection.addIceCandidate(None)
+
+    def send_voice(self, packet: bytes, pts: int) -> None:
+        """Send 20 ms of voice; ``pts`` in samples at 48 kHz."""
+        self.voice.put(packet, pts)
+
+    def send_face(self, encoded: Encoded, pts: int) -> bool:
+        """Send a frame, ``pts`` at 90 kHz; False if an older one had to be dropped for it."""
+        return self.face.put(encoded.data, pts)
+
+    def clear(self, generation: int) -> None:
+        """Nothing waits here."""
 
     def _state_changed(self) -> None:
         self._events.state(self.state)

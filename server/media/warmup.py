@@ -14,9 +14,10 @@ from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection
 from visavis.server.media.conceal import Concealer
 from visavis.server.media.encoder import open_encoder
 from visavis.server.media.opus import OpusDecoder, OpusEncoder
-from visavis.server.media.peer import Peer, PeerEvents
+from visavis.server.media.peer import Peer
 from visavis.server.media.resample import Decimator
 from visavis.server.media.sdp import parse_offer
+from visavis.server.media.transport import TransportEvents
 
 __all__ = ["warm_up"]
 
@@ -32,7 +33,7 @@ async def warm_up(encoders: Executor) -> None:
         ice_servers=(),
         loopback=False,
         prefer_h264=False,
-        events=PeerEvents(packet=_no_packet, key_frame=_nothing, state=_no_state),
+        events=TransportEvents(packet=_no_packet, key_frame=_nothing, state=_no_state),
     )
     try:
         visitor.addTransceiver("audio", "sendrecv")
