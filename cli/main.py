@@ -11,12 +11,13 @@ import sys
 from collections.abc import Sequence
 
 from visavis import __version__
-from visavis.cli import bench, doctor, info, render, serve
+from visavis.cli import bench, doctor, evaluate, info, render, serve
 from visavis.cli.exit_codes import ExitCode
 from visavis.engines.errors import (
     AudioInputError,
     ConfigError,
     PersonFileError,
+    UnknownLookahead,
     UnknownPerson,
     VisavisError,
 )
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "-v", "--verbose", action="count", default=0, help="say more; twice for debugging"
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for subcommand in (serve, render, info, bench, doctor):
+    for subcommand in (serve, render, info, bench, evaluate, doctor):
         subcommand.add_parser(commands)
     args = parser.parse_args(argv)
     logging.basicConfig(
@@ -75,7 +76,7 @@ def exit_code(error: VisavisError) -> ExitCode:
     match error:
         case ConfigError():
             return ExitCode.STARTUP_FAILURE
-        case PersonFileError() | UnknownPerson():
+        case PersonFileError() | UnknownPerson() | UnknownLookahead():
             return ExitCode.PERSON_REFUSED
         case AudioInputError():
             return ExitCode.INPUT_REFUSED

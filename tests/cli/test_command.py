@@ -12,7 +12,7 @@ import pytest
 
 from visavis.cli.exit_codes import ExitCode
 
-COMMANDS = ("serve", "render", "info", "bench", "doctor")
+COMMANDS = ("serve", "render", "info", "bench", "evaluate", "doctor")
 
 
 def visavis(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -26,7 +26,7 @@ def visavis(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
     )
 
 
-@pytest.mark.parametrize("command", [(), *((c,) for c in COMMANDS), ("bench", "live")])
+@pytest.mark.parametrize("command", [(), *((c,) for c in COMMANDS), ("bench", "live"), ("evaluate", "lips")])
 def test_help_is_written_for_people(command: tuple[str, ...]) -> None:
     done = visavis(*command, "--help")
     assert done.returncode == 0

@@ -1,0 +1,104 @@
+"""``visavis evaluate``: how good something is, measured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from visavis.cli.exit_codes import ExitCode
+from visavis.cli.options import PERSON_HELP, Commands, add_json, load, print_json
+from visavis.engines.errors import ConfigError
+
+__all__ = ["add_parser"]
+
+DESCRIPTION = """\
+Measure how well the lips of a person follow speech.
+
+    visavis evaluate lips
+    visavis evaluate lips --clips FOLDER --tracker build/tracker/bin/python
+
+Always: voices that training never heard, and sounds that are no speech. With --clips: real
+recordings of people, which stay where they are; their tracks are kept in the cache. With --tracker:
+the finished picture as well, tracked by a face tracker that knows nothing of it.
+
+Each figure stands beside its target. It is a measurement: a missed target is no error, unless
+--strict says so.
+"""
+
+
+def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Describe the subcommand and what it can measure to argparse."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure how good the lips are",
+        description="Measure how good something is.",
+    )
+    kinds = parser.add_subparsers(title="what to measure", metavar="WHAT", required=True)
+    lips = kinds.add_parser(
+        "lips",
+        help="lips against real mouths, phones, silence and the picture",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    lips.add_argument(
+        "--person",
+        default="presenter",
+        metavar="P",
+        help=PERSON_HELP + "; or a checkpoint of the network (.pt), or what --keep wrote (.npz)",
+    )
+    lips.add_argument("--against", metavar="P", help="other lips, for a paired comparison")
+    lips.add_argument("--clips", type=Path, metavar="DIR", help="real clips, one face each")
+    lips.add_argument("--tracker", type=Path, metavar="PYTHON", help="a Python with MediaPipe")
+    lips.add_argument(
+        "--lookahead", type=int, metavar="MS", help="look-ahead (default: the person's own)"
+    )
+    lips.add_argument(
+        "--cache",
+        type=Path,
+        default=Path(os.environ.get("VISAVIS_CACHE") or Path.home() / ".cache" / "visavis"),
+        metavar="DIR",
+        help="where tracks are kept (default: $VISAVIS_CACHE or ~/.cache/visavis)",
+    )
+    lips.add_argument("--draws", type=int, default=1000, help="draws of the bootstrap (1000)")
+    lips.add_argument(
+        "--params", type=json.loads, default={}, metavar="JSON",
+        help="parameters of the motion stage, for a checkpoint",
+    )  # fmt: skip
+    lips.add_argument("--keep", type=Path, metavar="FILE", help="keep what was shown, as .npz")
+    lips.add_argument("--out", type=Path, metavar="FILE", help="write the JSON there, too")
+    lips.add_argument("--strict", action="store_true", help="a missed target is an error")
+    add_json(lips)
+    lips.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """``visavis evaluate lips``."""
+    try:
+        from visavis.finetune.lips.yardstick import Options, evaluate
+    except ImportError as error:
+        raise ConfigError(
+            f"This needs {error.name}: pip install 'visavis[cpu,finetune]'."
+        ) from error
+    result = evaluate(
+        Options(
+            lips=args.person,
+            load=load,
+            cache=args.cache,
+            clips=args.clips,
+            tracker=args.tracker,
+            lookahead_ms=args.lookahead,
+            against=args.against,
+            keep=args.keep,
+            draws=args.draws,
+            params=args.params,
+        )
+    )
+    if args.out is not None:
+        args.out.write_text(json.dumps(result.document, indent=1, allow_nan=False) + "\n")
+    if args.json:
+        print_json(result.document)
+    else:
+        print("\n".join(result.lines))
+    return ExitCode.CHECK_FAILED if args.strict and result.missed else ExitCode.OK
