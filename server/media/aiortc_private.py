@@ -9,6 +9,7 @@ new version renames something.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import Callable
@@ -23,12 +24,18 @@ from aiortc.rtcrtpparameters import (
 )
 from aiortc.rtcrtpreceiver import StreamStatistics
 
+from visavis.server.media.feedback import ReportReader
+from visavis.server.rate.controller import Report
+from visavis.server.rate.pacing import BurstPacer
+
 __all__ = [
     "add_header_extension",
     "codecs_of",
     "ntp_now",
     "offer_loopback",
+    "on_feedback",
     "on_key_frame_request",
+    "pace",
     "received_packets",
     "report_media_time",
     "round_trip_seconds",
@@ -39,6 +46,7 @@ __all__ = [
 
 LOOPBACK = "127.0.0.1"
 MAX_SSRCS = 8
+SHORTEST_WAIT = 0.001
 # The first reports come early: until one has come, the browser cannot align lips and voice.
 REPORT_SECONDS = (0.05, 0.1, 0.25, 0.5)
 REPORT_EVERY_SECONDS = 1.0
@@ -87,6 +95,68 @@ def on_key_frame_request(sender: RTCRtpSender, callback: Callable[[], None]) -> 
     """Be told of PLI and FIR; aiortc's own handling works only where it encodes itself."""
     assert hasattr(sender, "_send_keyframe")
     sender._send_keyframe = callback  # type: ignore[method-assign]
+
+
+def on_feedback(
+    sender: RTCRtpSender,
+    clock_rate: int,
+    on_estimate: Callable[[int], None],
+    on_report: Callable[[Report], None],
+) -> None:
+    """Be told of the receiver's estimates (REMB) and reports; aiortc uses the first in encoders of
+    its own only, and nothing makes use of the second."""
+    original = sender._handle_rtcp_packet
+    reader = ReportReader()
+
+    async def handle(packet: rtp.AnyRtcpPacket) -> None:
+        if isinstance(packet, (rtp.RtcpRrPacket, rtp.RtcpSrPacket)):
+            for report in packet.reports:
+                if report.ssrc == sender._ssrc:
+                    on_report(read(report))
+        elif isinstance(packet, rtp.RtcpPsfbPacket) and packet.fmt == rtp.RTCP_PSFB_APP:
+            with contextlib.suppress(ValueError):
+                estimate, sources = rtp.unpack_remb_fci(packet.fci)
+                if sender._ssrc in sources:
+                    on_estimate(estimate)
+        await original(packet)
+
+    def read(report: rtp.RtcpReceiverInfo) -> Report:
+        trip = None
+        if _get(sender, "lsr") == report.lsr and report.dlsr:
+            trip = max(0.0, time.time() - _get(sender, "lsr_time") - report.dlsr / 65536)
+        return reader.read(
+            time.monotonic(),
+            fraction_lost=report.fraction_lost,
+            packets_lost=report.packets_lost,
+            highest=report.highest_sequence,
+            jitter=report.jitter,
+            clock_rate=clock_rate,
+            round_trip=trip,
+            sent_bytes=_get(sender, "octet_count"),
+            sent_packets=_get(sender, "packet_count"),
+        )
+
+    sender._handle_rtcp_packet = handle  # type: ignore[method-assign]
+
+
+def pace(sender: RTCRtpSender, pacer: BurstPacer) -> None:
+    """Spread the packets of this sender's large frames; after setLocalDescription.
+
+    Only what the sender's own task sends is held up. Retransmissions leave from the task that reads
+    the transport, which must not wait.
+    """
+    transport = sender.transport
+    send = transport._send_rtp
+
+    async def paced(data: bytes) -> None:
+        if asyncio.current_task() is _get(sender, "rtp_task"):
+            wait = pacer.wait(len(data), time.monotonic())
+            if wait >= SHORTEST_WAIT:
+                await asyncio.sleep(wait)
+        await send(data)
+
+    assert hasattr(sender, "_RTCRtpSender__rtp_task")
+    transport._send_rtp = paced  # type: ignore[method-assign]
 
 
 def tap_receiver(receiver: RTCRtpReceiver, payload_type: int, on_packet: PacketHandler) -> None:

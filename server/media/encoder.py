@@ -1,11 +1,13 @@
 """Video encoders of our own: VP8 and H.264, real-time settings, one thread, no colour conversion.
 
-The codec is opened once and never again: a new one would begin with a key frame nobody asked for.
+A codec is opened once for each size that is used and never again: a new one would begin with a key
+frame nobody asked for. Its bit rate changes while it runs. libavcodec hands a new rate on to x264
+but not to libvpx; there the frames' *durations* are told shorter or longer than they are, and
+libvpx, which gives each frame its share of the rate by its duration, makes smaller or larger ones.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,12 +17,16 @@ import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
+from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-__all__ = ["Encoded", "H264Encoder", "VideoEncoder", "Vp8Encoder", "bitrate_for", "open_encoder"]
+from visavis.server.rate.sizes import bitrate_for
+
+__all__ = ["Encoded", "H264Encoder", "VideoEncoder", "Vp8Encoder", "open_encoder"]
 
 VIDEO_TIME_BASE = Fraction(1, 90_000)
 FPS = 25
+TICKS = 90_000 // FPS
 GOP = 3000
 
 
@@ -34,6 +40,8 @@ class Encoded:
     distinct: bool
     """Whether the picture differs from the one encoded before it."""
     cpu_ms: float
+    bit_rate: int = 0
+    """What the encoder was asked for, in bits per second; 0 where it was not said."""
 
 
 class VideoEncoder(Protocol):
@@ -41,46 +49,108 @@ class VideoEncoder(Protocol):
 
     mime_type: str
 
-    def encode(self, index: int, i420: NDArray[np.uint8], *, key: bool) -> Encoded:
-        """Compress frame ``index``, ``u8[height * 3 // 2, width]``; ``key`` forces a key frame."""
+    def encode(
+        self,
+        index: int,
+        i420: NDArray[np.uint8],
+        *,
+        key: bool,
+        bit_rate: int | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Encoded:
+        """Compress a frame.
+
+        Args:
+            index: its number; each is larger than the one before.
+            i420: ``u8[height * 3 // 2, width]``.
+            key: whether it must stand alone.
+            bit_rate: in bits per second; None for what the size usually gets.
+            size: width and height to send; None for those of the picture. Another size than that
+                of the frame before makes a key frame.
+        """
 
 
-def bitrate_for(width: int, height: int) -> int:
-    """Bits per second: 1.2 Mbit/s at 512x512, growing a little slower than the area."""
-    return int(1_200_000 * math.pow(width * height / 512**2, 0.75))
-
-
-class _Encoder:
-    mime_type = ""
+class _Codec:
+    """One open codec context: one size."""
 
     def __init__(self, context: VideoCodecContext, width: int, height: int) -> None:
         context.width = width
         context.height = height
-        context.bit_rate = bitrate_for(width, height)
+        self.usual = bitrate_for(width, height)
+        context.bit_rate = self.usual
         context.pix_fmt = "yuv420p"
         context.gop_size = GOP
         context.framerate = Fraction(FPS, 1)
         context.time_base = VIDEO_TIME_BASE
         # libvpx with two threads spins when the machine is busy: 24 ms a frame in place of 2.
         context.thread_count = 1
-        self._context = context
-        self._previous: NDArray[np.uint8] | None = None
+        self.context = context
+        self._time = 0.0
 
-    def encode(self, index: int, i420: NDArray[np.uint8], *, key: bool) -> Encoded:
-        started = time.thread_time()
-        frame = av.VideoFrame.from_numpy_buffer(i420, format="yuv420p")
-        frame.pts = index * (90_000 // FPS)
+    def encode(self, frame: av.VideoFrame, ticks: float, *, key: bool) -> tuple[bytes, bool]:
+        """The bytes of a frame that is to last ``ticks`` of 1/90,000 s, and whether it is a key."""
+        frame.pts = round(self._time)
+        frame.duration = max(1, round(self._time + ticks) - frame.pts)
+        self._time += ticks
         frame.time_base = VIDEO_TIME_BASE
         frame.pict_type = PictureType.I if key else PictureType.NONE
-        packets = self._context.encode(frame)
+        packets = self.context.encode(frame)
+        return b"".join(bytes(p) for p in packets), any(p.is_keyframe for p in packets)
+
+
+class _Encoder:
+    mime_type = ""
+    by_duration = False
+    """Whether the bit rate is set through the frames' durations."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._full = (width, height)
+        self._codecs = {self._full: self._open(width, height)}
+        self._size = self._full
+        self._scaler = VideoReformatter()
+        self._previous: NDArray[np.uint8] | None = None
+        self._index = -1
+
+    def _open(self, width: int, height: int) -> _Codec:
+        raise NotImplementedError
+
+    def encode(
+        self,
+        index: int,
+        i420: NDArray[np.uint8],
+        *,
+        key: bool,
+        bit_rate: int | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Encoded:
+        started = time.thread_time()
+        size = size or self._full
+        key = key or size != self._size
+        codec = self._codecs.get(size)
+        if codec is None:
+            # At most three sizes, 3 ms each, and never again.
+            codec = self._codecs[size] = self._open(*size)
+        self._size = size
+        frame = av.VideoFrame.from_numpy_buffer(i420, format="yuv420p")
+        if size != self._full:
+            frame = self._scaler.reformat(frame, *size, interpolation=Interpolation.AREA)
+        ticks = float(TICKS * max(1, index - self._index))
+        bit_rate = bit_rate or codec.usual
+        if self.by_duration:
+            ticks *= bit_rate / codec.usual
+        elif codec.context.bit_rate != bit_rate:
+            codec.context.bit_rate = bit_rate
+        data, is_key = codec.encode(frame, ticks, key=key)
         distinct = self._previous is None or not np.array_equal(self._previous, i420)
         self._previous = i420
+        self._index = index
         return Encoded(
             index=index,
-            data=b"".join(bytes(packet) for packet in packets),
-            key=any(packet.is_keyframe for packet in packets),
+            data=data,
+            key=is_key,
             distinct=distinct,
             cpu_ms=(time.thread_time() - started) * 1000,
+            bit_rate=bit_rate,
         )
 
 
@@ -88,8 +158,9 @@ class Vp8Encoder(_Encoder):
     """libvpx VP8: constant bit rate, no look-ahead, speed 8."""
 
     mime_type = "video/VP8"
+    by_duration = True
 
-    def __init__(self, width: int, height: int) -> None:
+    def _open(self, width: int, height: int) -> _Codec:
         context = av.CodecContext.create("libvpx", "w")
         assert isinstance(context, VideoCodecContext)
         rate = bitrate_for(width, height)
@@ -107,7 +178,7 @@ class Vp8Encoder(_Encoder):
             "undershoot-pct": "100",
             "overshoot-pct": "15",
         }
-        super().__init__(context, width, height)
+        return _Codec(context, width, height)
 
 
 class H264Encoder(_Encoder):
@@ -115,7 +186,7 @@ class H264Encoder(_Encoder):
 
     mime_type = "video/H264"
 
-    def __init__(self, width: int, height: int) -> None:
+    def _open(self, width: int, height: int) -> _Codec:
         context = av.CodecContext.create("libx264", "w")
         assert isinstance(context, VideoCodecContext)
         rate = bitrate_for(width, height)
@@ -129,7 +200,7 @@ class H264Encoder(_Encoder):
             "forced-idr": "1",
             "x264-params": "scenecut=0:sliced-threads=0",
         }
-        super().__init__(context, width, height)
+        return _Codec(context, width, height)
 
 
 def open_encoder(mime_type: str, width: int, height: int) -> VideoEncoder:

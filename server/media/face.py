@@ -53,6 +53,7 @@ class FaceLine:
         self.skipped_late = 0
         self.skipped_busy = 0
         self.discarded = 0
+        self.key_frame_requests = 0
 
     def clear(self, generation: int) -> None:
         """Frames of an older generation are worth nothing from now on."""
@@ -68,7 +69,8 @@ class FaceLine:
         self._key_wanted = True
 
     def want_key_frame(self) -> None:
-        """The peer lost the picture; the next frame is made to stand alone."""
+        """The peer lost the picture; a frame is soon made to stand alone."""
+        self.key_frame_requests += 1
         self._key_wanted = True
 
     def offer(self, frame: Frame, *, due: float, now: float) -> bool:

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.server.fake_engine import draw, read_index, read_level
-from visavis.server.media.encoder import H264Encoder, Vp8Encoder, bitrate_for, open_encoder
+from visavis.server.media.encoder import H264Encoder, Vp8Encoder, open_encoder
 from visavis.server.media.opus import ENCODER_DELAY_SAMPLES, OpusDecoder, OpusEncoder
+from visavis.server.rate.sizes import bitrate_for
 
 RATE = 48_000
 CODECS = {"video/VP8": "libvpx", "video/H264": "h264"}
