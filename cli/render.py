@@ -33,6 +33,12 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--audio", required=True, type=Path, metavar="IN", help="what is said")
     parser.add_argument("--out", required=True, type=Path, help="the mp4 to write")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other head motion (0)")
+    parser.add_argument(
+        "--lookahead",
+        type=int,
+        metavar="MS",
+        help="how much sound after its start a frame may hear (the person's own)",
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -44,7 +50,12 @@ def run(args: argparse.Namespace) -> int:
     bar = ProgressBar(visible=sys.stderr.isatty() and not args.json)
     started = time.monotonic()
     result = render_file(
-        load(args.person), args.audio, args.out, progress=bar.update, seed=args.seed
+        load(args.person),
+        args.audio,
+        args.out,
+        progress=bar.update,
+        seed=args.seed,
+        lookahead_ms=args.lookahead,
     )
     bar.finish()
     took = time.monotonic() - started

@@ -36,7 +36,11 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class PersonInfo:
-    """What people and pages need to know of a person that is loaded."""
+    """What people and pages need to know of a person that is loaded.
+
+    `lookahead_ms` is the look-ahead of a session that asks for none; `lookaheads_ms` are all that
+    it may ask for.
+    """
 
     name: str
     display_name: str
@@ -44,6 +48,7 @@ class PersonInfo:
     height: int
     fps: int
     lookahead_ms: int
+    lookaheads_ms: tuple[int, ...]
     id: str
     poster: bytes
     preview: bytes | None
@@ -117,6 +122,7 @@ class EngineClient(Protocol):
         person: str,
         on_frame: Callable[[Frame], None],
         *,
+        lookahead_ms: int | None = None,
         seed: int | None = None,
         on_error: Callable[[EngineError], None] | None = None,
     ) -> EngineSession:
@@ -125,11 +131,14 @@ class EngineClient(Protocol):
         Args:
             person: name of a loaded person.
             on_frame: takes each frame, in order, on the engine's thread; it must not block.
+            lookahead_ms: how much audio after its start a frame may hear, one of the person's
+                `lookaheads_ms`; the person's own choice where None.
             seed: of the idle movement; the same seed and audio give the same frames.
             on_error: takes the reason, on the engine's thread, where the session fails.
 
         Raises:
             UnknownPerson: nobody of that name is loaded.
+            UnknownLookahead: the person does not offer it.
             EngineFull: the engine carries as many sessions as it can.
             EngineError: the engine is closed.
         """

@@ -6,6 +6,7 @@
     ├── ConfigError          an option or the environment is wrong
     ├── PersonFileError      a person file is malformed, foreign or unsafe
     ├── UnknownPerson        no person of that name is loaded
+    ├── UnknownLookahead     the person does not look so far ahead, or so little
     ├── AudioInputError      a sound cannot be read or used
     └── EngineError          the engine cannot do what was asked
         └── EngineFull       the engine carries as many sessions as it can
@@ -21,6 +22,7 @@ __all__ = [
     "EngineError",
     "EngineFull",
     "PersonFileError",
+    "UnknownLookahead",
     "UnknownPerson",
     "VisavisError",
 ]
@@ -53,6 +55,26 @@ class UnknownPerson(VisavisError):
 
     def __str__(self) -> str:
         return f"There is no person named {self.name!r}; known: {', '.join(self.known) or 'none'}."
+
+
+class UnknownLookahead(VisavisError):
+    """A person cannot be shown with that look-ahead.
+
+    Args:
+        name: of the person.
+        lookahead_ms: what was asked for.
+        known: the look-aheads that the person offers, in ms.
+    """
+
+    def __init__(self, name: str, lookahead_ms: int, known: tuple[int, ...]) -> None:
+        self.name = name
+        self.lookahead_ms = lookahead_ms
+        self.known = known
+        super().__init__(name, lookahead_ms, known)
+
+    def __str__(self) -> str:
+        offered = ", ".join(str(ms) for ms in self.known)
+        return f"{self.name!r} can look ahead by {offered} ms, not by {self.lookahead_ms}."
 
 
 class AudioInputError(VisavisError):

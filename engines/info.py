@@ -23,6 +23,7 @@ def describe(person: Person) -> dict[str, Any]:
         "height": person.height,
         "fps": person.fps,
         "lookahead_ms": person.lookahead_ms,
+        "lookaheads_ms": list(person.lookaheads_ms),
         "requires": list(manifest["requires"]),
         "graphs": {
             name: {
@@ -48,7 +49,7 @@ def lines(description: Mapping[str, Any]) -> list[str]:
     text = [
         f"{d['display_name']} ({d['name']}), made with {d['system']}",
         f"  picture     {d['width']}x{d['height']}, {d['fps']} frames/s, looks "
-        f"{d['lookahead_ms']} ms ahead",
+        f"{d['lookahead_ms']} ms ahead" + _others(d["lookaheads_ms"], d["lookahead_ms"]),
         f"  licence     {d['licence']}",
         f"  licensed    {'yes, see the notices' if d['contains_licensed'] else 'no'}",
     ]
@@ -62,6 +63,11 @@ def lines(description: Mapping[str, Any]) -> list[str]:
     text.append(f"  id          {d['id']}")
     text += [f"  notice      {line}" for line in d["notices"].splitlines() if line.strip()]
     return text
+
+
+def _others(lookaheads_ms: list[int], own: int) -> str:
+    others = ", ".join(str(ms) for ms in lookaheads_ms if ms != own)
+    return f" ({others} on demand)" if others else ""
 
 
 def _mapping(label: str, value: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from visavis.engines.client import Frame, PersonInfo
 from visavis.engines.cores import thread_count
-from visavis.engines.errors import ConfigError, EngineError, EngineFull, UnknownPerson
+from visavis.engines.errors import (
+    ConfigError,
+    EngineError,
+    EngineFull,
+    UnknownLookahead,
+    UnknownPerson,
+)
 from visavis.engines.person import Person
 from visavis.engines.pipeline import Pipeline, Runner, Work
 from visavis.engines.session import LocalSession
@@ -201,13 +207,18 @@ class LocalEngine:
         person: str,
         on_frame: Callable[[Frame], None],
         *,
+        lookahead_ms: int | None = None,
         seed: int | None = None,
         on_error: Callable[[EngineError], None] | None = None,
     ) -> LocalSession:
         """Begin a session; see `client.EngineClient.open`."""
-        names = tuple(info.name for info in self._infos)
-        if person not in names:
-            raise UnknownPerson(person, names)
+        info = next((info for info in self._infos if info.name == person), None)
+        if info is None:
+            raise UnknownPerson(person, tuple(info.name for info in self._infos))
+        if lookahead_ms is None:
+            lookahead_ms = info.lookahead_ms
+        elif lookahead_ms not in info.lookaheads_ms:
+            raise UnknownLookahead(person, lookahead_ms, info.lookaheads_ms)
         with self._lock:
             if self._closed:
                 raise EngineError("The engine is closed; make a new one.")
@@ -221,6 +232,7 @@ class LocalEngine:
                 on_frame,
                 on_error,
                 lambda session: self._leave(worker, session),
+                lookahead_ms,
                 seed,
             )
             worker.add(session)
@@ -263,6 +275,7 @@ def _info(person: Person) -> PersonInfo:
         height=person.height,
         fps=person.fps,
         lookahead_ms=person.lookahead_ms,
+        lookaheads_ms=person.lookaheads_ms,
         id=person.id,
         poster=person.poster,
         preview=person.preview,

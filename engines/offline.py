@@ -15,7 +15,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.engines.errors import ConfigError, EngineError
+from visavis.engines.errors import ConfigError, EngineError, UnknownLookahead
 from visavis.engines.person import Person
 from visavis.engines.pipeline import Pipeline, Runner, Work
 from visavis.engines.sound_file import OUTPUT_RATE, SoundFile
@@ -54,6 +54,7 @@ def render_file(
     *,
     progress: Progress | None = None,
     seed: int | None = None,
+    lookahead_ms: int | None = None,
 ) -> RenderSummary:
     """Let a person speak a sound file.
 
@@ -63,12 +64,18 @@ def render_file(
         out: an mp4 to write: H.264 and AAC. It appears when it is complete, never before.
         progress: takes (frames done, frames in all, None where the file does not say).
         seed: of the idle movement; equal seeds give equal pictures.
+        lookahead_ms: one that the person offers; the person's own choice where None.
 
     Raises:
+        UnknownLookahead: the person does not offer it.
         AudioInputError: the sound cannot be used.
         ConfigError: `out` cannot be written.
         EngineError: the person does not run.
     """
+    if lookahead_ms is None:
+        lookahead_ms = person.lookahead_ms
+    elif lookahead_ms not in person.lookaheads_ms:
+        raise UnknownLookahead(person.name, lookahead_ms, person.lookaheads_ms)
     source, target = Path(audio), Path(out)
     _check_target(source, target)
     with SoundFile(source) as sound:
@@ -79,7 +86,7 @@ def render_file(
         with _complete_or_nothing(target) as partial:
             video = _VideoFile(partial, person, sound.layout)
             with video:
-                _render(runner, sound, video, seed, total, progress)
+                _render(runner, sound, video, seed, lookahead_ms, total, progress)
             if progress is not None:
                 progress(video.frames, video.frames)
     return RenderSummary(video.frames, video.samples / OUTPUT_RATE, sound.damaged)
@@ -90,11 +97,12 @@ def _render(
     sound: SoundFile,
     video: _VideoFile,
     seed: int | None,
+    lookahead_ms: int,
     total: int | None,
     progress: Progress | None,
 ) -> None:
-    state = runner.initial_state(seed)
-    need = runner.lookahead_ms * 16
+    state = runner.initial_state(seed, lookahead_ms)
+    need = lookahead_ms * 16
     waiting: NDArray[np.float32] = np.zeros(0, np.float32)
 
     def ticks(pcm: NDArray[np.float32], until: float) -> None:

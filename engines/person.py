@@ -43,7 +43,9 @@ class Person:
         width, height: of a frame, in pixels, even.
         fps: frames per second, 25.
         sample_rate: of the audio that the first stage takes, 16000.
-        lookahead_ms: audio that a frame needs after its own start.
+        lookahead_ms: audio that a frame needs after its own start, unless a session asks for
+            another of lookaheads_ms.
+        lookaheads_ms: those that the motion has heads for.
         stages: the seven stages by name.
         graphs: the networks by name.
         parts: every part's bytes by name.
@@ -59,6 +61,7 @@ class Person:
     fps: int
     sample_rate: int
     lookahead_ms: int
+    lookaheads_ms: tuple[int, ...]
     contains_licensed: bool
     stages: Mapping[str, StageSpec]
     graphs: Mapping[str, GraphSpec]
@@ -184,6 +187,7 @@ def _parse(data: bytes) -> Person:
         fps=manifest.fps,
         sample_rate=manifest.sample_rate,
         lookahead_ms=manifest.lookahead_ms,
+        lookaheads_ms=manifest.lookaheads_ms,
         contains_licensed=manifest.contains_licensed,
         stages=MappingProxyType(dict(manifest.stages)),
         graphs=MappingProxyType(dict(manifest.graphs)),

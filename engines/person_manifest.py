@@ -28,7 +28,7 @@ FORMAT = 1
 STAGES = ("audio", "motion", "geometry", "raster", "render", "composite", "background")
 OPERATIONS: Mapping[str, str] = {
     "logmel@1": "audio",
-    "tract@1": "motion",
+    "tract@2": "motion",
     "linear@1": "geometry",
     "planes@1": "raster",
     "graph@1": "render",
@@ -38,6 +38,7 @@ OPERATIONS: Mapping[str, str] = {
 VARIANTS = ("fp32", "fp16", "int8")
 BATCH = "N"
 MAX_GRAPHS = 8
+MAX_LOOKAHEADS = 16
 MAX_TENSORS = 64
 MAX_TENSOR_ELEMENTS = 1 << 24
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -84,6 +85,7 @@ class Manifest:
     height: int
     sample_rate: int
     lookahead_ms: int
+    lookaheads_ms: tuple[int, ...]
     stages: Mapping[str, StageSpec]
     graphs: Mapping[str, GraphSpec]
     poster: str
@@ -114,6 +116,10 @@ def parse_manifest(value: Mapping[str, Any]) -> Manifest:
     parts = _parts(_dict("parts", value["parts"]))
     graphs = _graphs(_dict("graphs", value["graphs"]), parts)
     stages = _stages(_dict("stages", value["stages"]), parts, graphs)
+    lookahead_ms = _lookahead("lookahead_ms", value["lookahead_ms"])
+    lookaheads_ms = _lookaheads(stages["motion"])
+    if lookahead_ms not in lookaheads_ms:
+        raise PersonFileError("'lookahead_ms' must be one of the motion's 'lookaheads'.")
     if sorted({stage.op for stage in stages.values()}) != sorted(requires):
         raise PersonFileError("'requires' must list exactly the operations of 'stages'.")
     for key in ("consent", "made_by"):
@@ -131,8 +137,8 @@ def parse_manifest(value: Mapping[str, Any]) -> Manifest:
         width=_even("width", value["width"]),
         height=_even("height", value["height"]),
         sample_rate=_integer("sample_rate", value["sample_rate"], 16000, 16000),
-        # A multiple of a feature's 10 ms, at least one tick: see docs/engine.md.
-        lookahead_ms=_multiple("lookahead_ms", value["lookahead_ms"], 40, 2000, 10),
+        lookahead_ms=lookahead_ms,
+        lookaheads_ms=lookaheads_ms,
         stages=stages,
         graphs=graphs,
         poster=_part("poster", value["poster"], parts, (".jpg",)),
@@ -244,6 +250,22 @@ def _stages(
         }
         result[name] = StageSpec(op, params, files)
     return result
+
+
+def _lookaheads(motion: StageSpec) -> tuple[int, ...]:
+    where = "stages: motion: lookaheads"
+    given = _list(where, motion.params.get("lookaheads"))
+    lookaheads = tuple(_lookahead(where, ms) for ms in given)
+    if not 1 <= len(lookaheads) <= MAX_LOOKAHEADS or list(lookaheads) != sorted(set(lookaheads)):
+        raise PersonFileError(
+            f"{where} must be 1 to {MAX_LOOKAHEADS} different numbers in rising order."
+        )
+    return lookaheads
+
+
+def _lookahead(where: str, value: Any) -> int:
+    # A multiple of a feature's 10 ms, at least one tick: see docs/engine.md.
+    return _multiple(where, value, 40, 2000, 10)
 
 
 def _part(where: str, value: Any, parts: Mapping[str, PartSpec], suffixes: tuple[str, ...]) -> str:

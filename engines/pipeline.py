@@ -36,12 +36,14 @@ __all__ = [
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
+Bools = NDArray[np.bool_]
 
 ROWS = 4  # feature rows of 10 ms in a tick
 EASE_TICKS = 4  # after `clear`, the mouth reaches what the sound asks for within 160 ms
 _PROBE_TICKS = 12
 _RATE_RUNS = 5
 _WARM_FRAMES = 200
+_NO_OPINIONS: Bools = np.zeros(0, np.bool_)
 
 
 @dataclass(slots=True)
@@ -49,13 +51,16 @@ class SessionState:
     """All that a session carries from tick to tick.
 
     Attributes:
-        audio, motion, background: the stages' own states.
+        lookahead_ms: L of the session.
+        audio, voice, motion, background: the stages' own states.
         coefficients: f32[C] of the last tick, None before the first.
         ease_from: f32[C], where the mouth was when the session was cleared.
         ease_left: ticks until it is where the sound asks it to be.
     """
 
+    lookahead_ms: int
     audio: Any
+    voice: Any
     motion: Any
     background: Any
     coefficients: F32 | None = None
@@ -87,6 +92,7 @@ class Work:
     speech: float = 0.0
     error: BaseException | None = None
     rows: F32 | None = field(default=None, repr=False)
+    voiced: Bools = field(default_factory=lambda: np.zeros(0, np.bool_), repr=False)
     choice: Any = field(default=None, repr=False)
     crop: Crop | None = field(default=None, repr=False)
 
@@ -95,10 +101,14 @@ class Runner(Protocol):
     """What an engine needs of a pipeline."""
 
     name: str
-    lookahead_ms: int
 
-    def initial_state(self, seed: int | None) -> SessionState:
-        """Return the state of a session that has heard nothing."""
+    def initial_state(self, seed: int | None, lookahead_ms: int | None = None) -> SessionState:
+        """Return the state of a session that has heard nothing.
+
+        Args:
+            seed: of the idle movement; a random one where None.
+            lookahead_ms: one that the person offers; the person's own choice where None.
+        """
 
     def advance(self, work: Sequence[Work]) -> None:
         """Run one tick of each session; see `Work`. At most one tick of a session at a time."""
@@ -132,6 +142,7 @@ class Pipeline:
         variant: the graphs' variant to run, instead of measuring; fp32 where a graph lacks it.
 
     Attributes:
+        lookahead_ms: of a session that asks for none.
         variants: what was measured of each graph's variants, by graph; empty if told `variant`.
         times: milliseconds of each stage for each of the last 1000 batches, by stage.
 
@@ -192,16 +203,15 @@ class Pipeline:
         other.times = {}
         return other
 
-    def initial_state(self, seed: int | None) -> SessionState:
-        """Return the state of a session that has heard nothing.
-
-        Args:
-            seed: of the idle movement; a random one where None.
-        """
+    def initial_state(self, seed: int | None, lookahead_ms: int | None = None) -> SessionState:
+        """Return the state of a session that has heard nothing; see `Runner.initial_state`."""
         stages = self._stages
+        lookahead_ms = self.lookahead_ms if lookahead_ms is None else lookahead_ms
         return SessionState(
+            lookahead_ms=lookahead_ms,
             audio=stages.audio.initial_state(),
-            motion=stages.motion.initial_state(),
+            voice=stages.motion.voice_activity.initial_state(),
+            motion=stages.motion.initial_state(lookahead_ms),
             background=stages.background.initial_state(seed),
         )
 
@@ -251,6 +261,7 @@ class Pipeline:
         return min(rates[1], rates[max_batch])
 
     def _hear(self, item: Work) -> None:
+        item.voiced = self._stages.motion.voice_activity.step(item.state.voice, item.pcm)
         rows = self._stages.audio.step(item.state.audio, item.pcm)
         if item.state.coefficients is None:
             # A tick's rows end where its look-ahead ends; before the first there is nothing.
@@ -262,16 +273,18 @@ class Pipeline:
         motion = self._stages.motion
         # Copies: when the batch fails, each session is run again from where it was.
         states = [
-            motion.initial_state() if item.cleared else copy.copy(item.state.motion)
+            motion.initial_state(item.state.lookahead_ms)
+            if item.cleared
+            else copy.copy(item.state.motion)
             for item in items
         ]
         rows = [item.rows for item in items if item.rows is not None]
         for state, early in zip(states, rows, strict=True):
             # Only a session's first tick has more than its own.
             for start in range(0, len(early) - ROWS, ROWS):
-                motion.step([state], early[None, start : start + ROWS])
+                motion.step([state], early[None, start : start + ROWS], [_NO_OPINIONS])
         features = np.stack([last[-ROWS:] for last in rows])
-        coefficients, speech = motion.step(states, features)
+        coefficients, speech = motion.step(states, features, [item.voiced for item in items])
         for item, state, wanted, value in zip(items, states, coefficients, speech, strict=True):
             if item.cleared:
                 item.state.ease_from, item.state.ease_left = item.state.coefficients, EASE_TICKS

@@ -31,6 +31,7 @@ class LocalSession:
             counters, and is notified when a tick is ready.
         on_frame, on_error: see `client.EngineClient.open`.
         on_close: called once, when the session ends for whatever reason.
+        lookahead_ms: one that the runner's person offers.
         seed: of the idle movement.
     """
 
@@ -41,14 +42,16 @@ class LocalSession:
         on_frame: Callable[[Frame], None],
         on_error: Callable[[EngineError], None] | None,
         on_close: Callable[[LocalSession], None],
+        lookahead_ms: int,
         seed: int | None,
     ) -> None:
         self.runner = runner
         self._condition = condition
         self._on_close = on_close
+        self._lookahead_ms = lookahead_ms
         self._seed = seed
         self._state: SessionState | None = None
-        self.timeline = Timeline(runner.lookahead_ms)
+        self.timeline = Timeline(lookahead_ms)
         self._on_frame = on_frame
         self._on_error = on_error
         self._rendered = 0
@@ -109,7 +112,7 @@ class LocalSession:
         Making it decodes pictures, which is nothing for whoever opens a session to wait for.
         """
         if self._state is None:
-            self._state = self.runner.initial_state(self._seed)
+            self._state = self.runner.initial_state(self._seed, self._lookahead_ms)
         return self._state
 
     @property

@@ -20,11 +20,12 @@ from visavis.engines.background import Background
 from visavis.engines.composite import Feather
 from visavis.engines.errors import PersonFileError
 from visavis.engines.geometry import LinearGeometry
-from visavis.engines.motion import Tract
+from visavis.engines.motion import CHANNELS, STEPS, Tract
 from visavis.engines.person import Person
 from visavis.engines.person_manifest import StageSpec
 from visavis.engines.planes import Planes
 from visavis.engines.render import Render
+from visavis.engines.voice_activity import VoiceActivity
 
 __all__ = [
     "STAGE_ORDER",
@@ -71,16 +72,20 @@ class MotionStage(Protocol):
     """Built as ``Stage(params, parts, graph)``."""
 
     size: int  # C, coefficients
+    voice_activity: VoiceActivity  # whose opinions `step` is given
 
-    def initial_state(self) -> Any: ...
+    def initial_state(self, lookahead_ms: int) -> Any: ...
 
-    def step(self, states: Sequence[Any], features: F32) -> tuple[F32, F32]:
+    def step(
+        self, states: Sequence[Any], features: F32, voiced: Sequence[NDArray[np.bool_]]
+    ) -> tuple[F32, F32]:
         """Take f32[N, 4, F] rows, give coefficients f32[N, C] and speech f32[N].
 
-        The rows end where the tick's look-ahead L ends: tick k is given rows 4k + L/10 - 4 to
-        4k + L/10 - 1, and before the first tick all earlier ones, preceded by rows of zeros to make
-        them a multiple of four. States change; their arrays are replaced, not written into, so that
-        a shallow copy undoes a step.
+        The rows end where the tick's look-ahead L ends, which is the session's own: tick k is given
+        rows 4k + L/10 - 4 to 4k + L/10 - 1, and before the first tick all earlier ones, preceded by
+        rows of zeros to make them a multiple of four. `voiced` is, per session, what
+        `voice_activity` has said since the tick before, bool[n]. States change; their arrays are
+        replaced, not written into, so that a shallow copy undoes a step.
         """
 
 
@@ -166,7 +171,15 @@ def _logmel(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> Aud
 
 
 def _tract(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> MotionStage:
-    return Tract(spec.params, person.stage_parts("motion"), graphs[spec.params["graph"]])
+    name = spec.params["graph"]
+    wanted = (len(person.lookaheads_ms), STEPS, len(CHANNELS))
+    given = person.graphs[name].outputs.get("tract")
+    if given != wanted:
+        raise PersonFileError(
+            f"The graph {name!r} gives a tract of shape {given} for "
+            f"{len(person.lookaheads_ms)} look-aheads, not {wanted}."
+        )
+    return Tract(spec.params, person.stage_parts("motion"), graphs[name])
 
 
 def _linear(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> GeometryStage:
@@ -192,7 +205,7 @@ def _walk(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> Backg
 
 _BUILDERS: Mapping[str, Callable[[Person, StageSpec, Mapping[str, Graph]], Any]] = {
     "logmel@1": _logmel,
-    "tract@1": _tract,
+    "tract@2": _tract,
     "linear@1": _linear,
     "planes@1": _planes,
     "graph@1": _graph,

@@ -34,7 +34,7 @@ from visavis.models.renderer import Renderer
 
 __all__ = ["export_person", "load_renderer", "save_renderer"]
 
-LOOKAHEAD_MS = 100
+LOOKAHEAD_MS = 120  # of a session that asks for none; the nearest below it that there is
 STAGES = {"geometry": "linear@1", "raster": "planes@1", "composite": "feather@1"}
 
 
@@ -115,7 +115,7 @@ def _assemble(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         "width": picture["width"],
         "height": picture["height"],
         "sample_rate": 16000,
-        "lookahead_ms": LOOKAHEAD_MS,
+        "lookahead_ms": _lookahead(stages["motion"]["params"]["lookaheads"]),
         "requires": sorted(stage["op"] for stage in stages.values()),
         "stages": stages,
         "graphs": {**motion["graphs"], "renderer": renderer_graph(size, variants)},
@@ -125,3 +125,7 @@ def _assemble(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         "contains_licensed": False,
     }
     return manifest, parts
+
+
+def _lookahead(offered: list[int]) -> int:
+    return max((ms for ms in offered if ms <= LOOKAHEAD_MS), default=min(offered))

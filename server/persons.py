@@ -29,6 +29,7 @@ async def _list(request: Request) -> Response:
             "height": person.height,
             "fps": person.fps,
             "lookahead_ms": person.lookahead_ms,
+            "lookaheads_ms": list(person.lookaheads_ms),
             "poster": f"{folder}/poster.jpg",
             "preview": None if person.preview is None else f"{folder}/preview.mp4",
         }

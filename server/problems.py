@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from visavis.engines.errors import EngineFull, UnknownPerson, VisavisError
+from visavis.engines.errors import EngineFull, UnknownLookahead, UnknownPerson, VisavisError
 from visavis.server.errors import RequestError
 
 __all__ = ["FULL_RETRY_SECONDS", "handle_error", "handle_http_exception", "problem"]
@@ -48,6 +48,8 @@ async def handle_error(request: Request, error: Exception) -> Response:
             return problem(error.status, str(error), retry_after=error.retry_after)
         case UnknownPerson():
             return problem(404, str(error))
+        case UnknownLookahead():
+            return problem(422, str(error))
         case EngineFull():
             return problem(503, str(error), retry_after=FULL_RETRY_SECONDS)
         case VisavisError():

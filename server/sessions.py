@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from visavis.engines.client import EngineClient, PersonInfo
-from visavis.engines.errors import EngineFull, UnknownPerson
+from visavis.engines.errors import EngineFull, UnknownLookahead, UnknownPerson
 from visavis.server.config import ServerConfig, parse_ice_server
 from visavis.server.errors import NoSuchSession, Unavailable
 from visavis.server.media.live import LiveSession, MediaOptions
@@ -124,17 +124,30 @@ class Sessions:
         await warm_up(self._encoders)
 
     async def open(
-        self, person: PersonInfo, offer: str, *, loopback: bool, prefer_h264: bool
+        self,
+        person: PersonInfo,
+        offer: str,
+        *,
+        lookahead_ms: int | None,
+        loopback: bool,
+        prefer_h264: bool,
     ) -> tuple[str, str]:
         """Admit a visitor; returns the session's id and the SDP answer.
 
+        `lookahead_ms` is one that the person offers, or None for the person's own.
+
         Raises:
+            UnknownLookahead: the person does not offer it; nothing was created.
             Unavailable: the server is being stopped.
             EngineFull: all places are taken; nothing was created.
             OfferError: the offer cannot be answered; nothing is left of it.
         """
         if self.draining:
             raise Unavailable("The server is being stopped.", retry_after=FULL_RETRY_SECONDS)
+        if lookahead_ms is None:
+            lookahead_ms = person.lookahead_ms
+        elif lookahead_ms not in person.lookaheads_ms:
+            raise UnknownLookahead(person.name, lookahead_ms, person.lookaheads_ms)
         taken = sum(session.state != "suspended" for session, _ in self._sessions.values())
         if taken >= self.capacity or len(self._sessions) >= KEPT_PER_PLACE * self.capacity:
             raise EngineFull(self.capacity)
@@ -142,6 +155,7 @@ class Sessions:
         session = LiveSession(
             self.engine,
             person,
+            lookahead_ms=lookahead_ms,
             encoders=self._encoders,
             options=self._options,
             observer=self._metrics,

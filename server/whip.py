@@ -75,6 +75,7 @@ async def _open(request: Request) -> Response:
         identifier, answer = await sessions.open(
             sessions.person(request.query_params.get("person")),
             offer,
+            lookahead_ms=_lookahead(request),
             loopback=_is_loopback(request),
             prefer_h264=codec == "h264",
         )
@@ -137,6 +138,15 @@ def _require_type(request: Request, wanted: str) -> None:
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != wanted:
         raise RequestError(f"The content type must be {wanted}.", status=415)
+
+
+def _lookahead(request: Request) -> int | None:
+    text = request.query_params.get("lookahead")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 4):
+        raise RequestError("The look-ahead must be a whole number of milliseconds.")
+    return int(text)
 
 
 def _is_loopback(request: Request) -> bool:

@@ -62,12 +62,14 @@ class BarcodeEngine:
         person: str,
         on_frame: Callable[[Frame], None],
         *,
+        lookahead_ms: int | None = None,
         seed: int | None = None,
         on_error: Callable[[EngineError], None] | None = None,
     ) -> EngineSession:
         """Begin a session of the measured engine, with a fixed seed if none is given."""
         info = next((info for info in self.persons() if info.name == person), None)
-        notes = ServerNotes(info.lookahead_ms if info else 0)
+        own = info.lookahead_ms if info else 0
+        notes = ServerNotes(own if lookahead_ms is None else lookahead_ms)
 
         def label(frame: Frame) -> None:
             made = time.monotonic()
@@ -79,7 +81,11 @@ class BarcodeEngine:
             on_frame(frame)
 
         session = self._engine.open(
-            person, label, seed=1 if seed is None else seed, on_error=on_error
+            person,
+            label,
+            lookahead_ms=lookahead_ms,
+            seed=1 if seed is None else seed,
+            on_error=on_error,
         )
         return _NotedSession(session, notes, self._folder / f"session-{next(self._numbers)}.npz")
 
@@ -144,6 +150,7 @@ class EchoEngine:
             height=rows * 2 // 3,
             fps=25,
             lookahead_ms=ECHO_LOOKAHEAD_MS,
+            lookaheads_ms=(ECHO_LOOKAHEAD_MS,),
             id=f"{checksum(frames[0]):064x}",
             poster=poster,
             preview=None,
@@ -163,10 +170,11 @@ class EchoEngine:
         person: str,
         on_frame: Callable[[Frame], None],
         *,
+        lookahead_ms: int | None = None,
         seed: int | None = None,
         on_error: Callable[[EngineError], None] | None = None,
     ) -> EngineSession:
-        """Begin a session; seed and on_error play no part."""
+        """Begin a session; it has one look-ahead, and seed and on_error play no part."""
         if person != self._info.name:
             raise UnknownPerson(person, (self._info.name,))
         if self._open >= self.capacity():

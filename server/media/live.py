@@ -57,6 +57,7 @@ class LiveSession:
     Args:
         engine: where frames come from.
         person: who speaks.
+        lookahead_ms: one that the person offers.
         encoders: the pool that compresses frames.
         options: what all sessions have in common.
         observer: who keeps the histograms.
@@ -69,6 +70,7 @@ class LiveSession:
         engine: EngineClient,
         person: PersonInfo,
         *,
+        lookahead_ms: int,
         encoders: Executor,
         options: MediaOptions,
         observer: MediaObserver,
@@ -76,6 +78,7 @@ class LiveSession:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.person = person
+        self._lookahead_ms = lookahead_ms
         self._engine_client = engine
         self._encoders = encoders
         self._options = options
@@ -234,7 +237,9 @@ class LiveSession:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._on_end)
 
-        self._engine = self._engine_client.open(self.person.name, on_frame, on_error=on_error)
+        self._engine = self._engine_client.open(
+            self.person.name, on_frame, lookahead_ms=self._lookahead_ms, on_error=on_error
+        )
         sessions.append(self._engine)
 
     def _close_engine(self) -> None:
@@ -266,7 +271,7 @@ class LiveSession:
         self._voice = VoiceLine(
             self._microphone,
             origin=now,
-            lookahead_ms=self.person.lookahead_ms,
+            lookahead_ms=self._lookahead_ms,
             budget_ms=self._budget.seconds * 1000,
         )
         self._pump = asyncio.create_task(self._run(self._voice))
@@ -383,11 +388,11 @@ class LiveSession:
             frames_skipped=self._frames_missing,
             frames_distinct=self._face.distinct,
             receive_depth_ms=round(depth, 2),
-            lookahead_ms=self.person.lookahead_ms,
+            lookahead_ms=self._lookahead_ms,
             budget_ms=round(budget, 2),
             render_ms=0.0 if engine is None else round(engine.engine_ms_p50, 2),
             encode_ms=round(self._encode_ms.value, 2),
-            server_delay_ms=round(depth + self.person.lookahead_ms - 20 + budget, 2),
+            server_delay_ms=round(depth + self._lookahead_ms - 20 + budget, 2),
             concealed_ms=round(self._microphone.concealed_samples / 48, 1),
             skipped_audio_ms=round(self._microphone.skipped_samples / 48, 1),
             packets_lost=self._microphone.lost,

@@ -20,6 +20,7 @@ from visavis.engines.person import Person, read_person, write_person
 from visavis.engines.pipeline import SessionState, Work
 from visavis.engines.render import Crop
 from visavis.engines.stages import Stages
+from visavis.engines.voice_activity import VoiceActivity
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -62,8 +63,6 @@ class Collector:
 class FakeRunner:
     """Gives frames whose first value is how many samples the session has taken, modulo 251."""
 
-    lookahead_ms = 100
-
     def __init__(self, person: Person, rate: float = 1000.0) -> None:
         self.name = person.name
         self.rate = rate
@@ -77,8 +76,9 @@ class FakeRunner:
         self.fail_batch = False
         self.twins: list[FakeRunner] = []
 
-    def initial_state(self, seed: int | None) -> SessionState:
-        return SessionState(audio=0, motion=None, background=seed)
+    def initial_state(self, seed: int | None, lookahead_ms: int | None = None) -> SessionState:
+        assert lookahead_ms is not None
+        return SessionState(lookahead_ms, audio=0, voice=None, motion=None, background=seed)
 
     def advance(self, work: Sequence[Work]) -> None:
         self.threads.add(threading.get_ident())
@@ -128,11 +128,14 @@ class FakeMotion:
     """Coefficients: the sum of all rows so far, twice."""
 
     size = 2
+    voice_activity = VoiceActivity(3)
 
-    def initial_state(self) -> Counter:
+    def initial_state(self, lookahead_ms: int) -> Counter:
         return Counter()
 
-    def step(self, states: Sequence[Counter], features: F32) -> tuple[F32, F32]:
+    def step(
+        self, states: Sequence[Counter], features: F32, voiced: Sequence[NDArray[np.bool_]]
+    ) -> tuple[F32, F32]:
         for state, rows in zip(states, features, strict=True):
             state.value += float(rows.sum())
             # After the change of state: a batch that fails must not count anything twice.

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import webrtcvad
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
@@ -67,13 +68,23 @@ def _bank() -> F64:
     return bank
 
 
-def coefficients(person: Person, rows: F64) -> tuple[F64, F64]:
-    """`tract@1` of whole rows: coefficients f64[ticks, C] and speech f64[ticks]."""
+def voiced(pcm: F32) -> NDArray[np.bool_]:
+    """What WebRTC's detector says of every 20 ms of a whole sound."""
+    detector = webrtcvad.Vad(3)
+    levels = np.rint(np.clip(pcm, -1, 1) * 32767).astype("<i2")
+    frames = levels[: len(levels) // 320 * 320].reshape(-1, 320)
+    return np.array([detector.is_speech(frame.tobytes(), 16000) for frame in frames])
+
+
+def coefficients(person: Person, pcm: F32, lookahead_ms: int) -> tuple[F64, F64]:
+    """`tract@2` of a whole sound: coefficients f64[ticks, C] and speech f64[ticks]."""
+    rows, opinions = features(pcm), voiced(pcm)
     spec = person.stages["motion"]
     parts: Mapping[str, Any] = person.stage_parts("motion")
     graph = person.graphs[spec.params["graph"]]
     network = ReferenceEvaluator(onnx.load_from_string(person.parts[graph.variants["fp32"]]))
-    early = person.lookahead_ms // 10 - 4
+    heads = {ms: head for head, ms in enumerate(spec.params["lookaheads"])}
+    early = lookahead_ms // 10 - 4
     padded = np.concatenate((np.zeros((-early % 4, rows.shape[1])), rows))
     ticks = len(padded) // 4
     state = {name: np.zeros((1, *graph.inputs[name]), np.float32) for name, _ in graph.state}
@@ -83,15 +94,42 @@ def coefficients(person: Person, rows: F64) -> tuple[F64, F64]:
         outputs = dict(zip(network.output_names, network.run(None, feeds), strict=True))
         state = {name: outputs[following] for name, following in graph.state}
         tract.append(outputs["tract"][0].astype(np.float64))
-    steps = np.stack(tract)
+    said = np.stack(tract)
+    steps = np.empty_like(said[:, 0])
+    for tick in range(ticks):
+        weights, guesses = [], []
+        for ago, weight in enumerate(spec.params["blend"]):
+            head = heads.get(lookahead_ms - 40 * ago)
+            if head is not None and ago <= tick:
+                weights.append(weight)
+                guesses.append(said[tick - ago, head])
+        steps[tick] = np.average(guesses, axis=0, weights=weights)
+
+    first = early // 4 + (early % 4 > 0)  # network steps before the first tick
+    soon = heads.get(lookahead_ms - 40)
+
+    def agrees(tick: int) -> bool:
+        if tick < 0:
+            return False  # nothing has been asked yet
+        return bool(opinions[2 * tick : 2 * tick + min(5, lookahead_ms // 20)].sum() >= 2)
+
+    def agrees_soon(tick: int) -> bool:
+        # Of the frame after this one less is known by now.
+        last = 2 * tick + lookahead_ms // 20
+        return tick >= 0 and bool(opinions[2 * tick + 2 : min(2 * tick + 7, last)].sum() >= 2)
 
     gate, quiet, gates = 0.0, np.inf, []
-    for speech in steps[:, :, 8].max(1):
-        if speech >= 0.6 or (quiet == 0 and speech > 0.45):
+    for tick in range(ticks):
+        now = steps[tick, :, 8].max()
+        speaks = now >= 0.85 or (now >= 0.5 and agrees(tick - first))
+        if soon is not None:
+            following = said[tick, soon, :, 8].max()
+            speaks |= following >= 0.85 or (following >= 0.5 and agrees_soon(tick - first))
+        if speaks or (gate > 0 and now > 0.45):
             quiet, gate = 0.0, 1.0
         else:
             quiet += 40
-            gate = max(0.0, gate - 0.5) if quiet > 60 else gate
+            gate = max(0.0, gate - 0.5) if quiet > 80 else gate
         gates.append(gate)
     opened = np.array(gates)[:, None]
     certain = np.clip((steps[:, :, 6:8].max(1) - 0.3) / 0.3, 0, 1)
@@ -104,5 +142,4 @@ def coefficients(person: Person, rows: F64) -> tuple[F64, F64]:
     teeth = opened * certain[:, 1:] * (1 - closed)
     drawn = free + teeth * (parts["liptooth"] - free)
     shapes = drawn + closed * (parts["closed"] - drawn)
-    first = early // 4 + (early % 4 > 0)  # network steps before the first tick
     return shapes[first:], opened[first:, 0]

@@ -81,7 +81,7 @@ MANIFEST: dict[str, Any] = {
     "lookahead_ms": 100,
     "requires": [
         "logmel@1",
-        "tract@1",
+        "tract@2",
         "linear@1",
         "planes@1",
         "graph@1",
@@ -91,8 +91,8 @@ MANIFEST: dict[str, Any] = {
     "stages": {
         "audio": {"op": "logmel@1"},
         "motion": {
-            "op": "tract@1",
-            "params": {"graph": "motion"},
+            "op": "tract@2",
+            "params": {"graph": "motion", "lookaheads": [40, 100, 200]},
             "parts": {"rest": "motion/rest.npy"},
         },
         "geometry": {"op": "linear@1"},

@@ -200,11 +200,11 @@ def test_opening_does_not_wait_for_the_state(house: House) -> None:
     caller, made = threading.get_ident(), threading.Event()
     initial_state = runner.initial_state
 
-    def slow(seed: int | None) -> SessionState:
+    def slow(seed: int | None, lookahead_ms: int | None = None) -> SessionState:
         assert threading.get_ident() != caller
         assert runner.gate.wait(20)
         made.set()
-        return initial_state(seed)
+        return initial_state(seed, lookahead_ms)
 
     runner.initial_state = slow  # type: ignore[method-assign]
     runner.gate.clear()
@@ -217,7 +217,7 @@ def test_opening_does_not_wait_for_the_state(house: House) -> None:
 
 
 def test_a_state_that_cannot_be_made_ends_its_session(house: House) -> None:
-    def broken(seed: int | None) -> SessionState:
+    def broken(seed: int | None, lookahead_ms: int | None = None) -> SessionState:
         raise ValueError("no picture")
 
     house.runners[0].initial_state = broken  # type: ignore[method-assign]

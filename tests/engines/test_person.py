@@ -31,7 +31,7 @@ VALID = write_person(sample_file.manifest(), sample_file.parts())
 def test_what_is_written_is_read() -> None:
     person = read_person(VALID)
     assert person.name == "sample"
-    assert person.stages["motion"].op == "tract@1"
+    assert person.stages["motion"].op == "tract@2"
     assert person.graphs["motion"].inputs == {"features": (4, 66), "state_0": (8,)}
     assert person.graphs["motion"].state == (("state_0", "next_0"),)
     assert person.parts == sample_file.parts()
@@ -245,8 +245,8 @@ FIELDS: dict[str, tuple[Change, str]] = {
     "stage missing": (lambda d: d["stages"].pop("motion"), "stages lacks 'motion'"),
     "stage unknown": (lambda d: d["stages"].update(sing={"op": "x"}), "which is not known"),
     "operation": (
-        lambda d: d["stages"]["motion"].update(op="tract@2"),
-        "operation 'tract@2' of the stage 'motion'",
+        lambda d: d["stages"]["motion"].update(op="tract@9"),
+        "operation 'tract@9' of the stage 'motion'",
     ),
     "operation elsewhere": (
         lambda d: d["stages"]["motion"].update(op="logmel@1"),

@@ -32,7 +32,7 @@ SHOWN = (*range(3, 58, 6), 41, 42, 43)  # the last three are blends of two frame
 
 def whole_utterance(person: Person, pcm: NDArray[np.float32]) -> Iterator[tuple[int, U8]]:
     """The pictures of `SHOWN`, each from the whole sound."""
-    coefficients, speech = reference_voice.coefficients(person, reference_voice.features(pcm))
+    coefficients, speech = reference_voice.coefficients(person, pcm, 100)
     with av.open(io.BytesIO(person.parts["background.mp4"]), "r", format="mp4") as container:
         clip = [frame.to_ndarray(format="yuv420p") for frame in container.decode(video=0)]
     geometry: Any = person.stage_parts("geometry")

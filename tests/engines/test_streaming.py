@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tests.engines import reference_voice
 from tests.engines.fakes import Collector
-from tests.engines.tiny_person import tiny_person, voice
+from tests.engines.tiny_person import LOOKAHEADS, tiny_person, voice
 from visavis.engines.local import LocalEngine
 from visavis.engines.pipeline import Pipeline, Work
 from visavis.engines.timeline import Timeline
@@ -20,6 +20,7 @@ from visavis.engines.timeline import Timeline
 SECONDS = 10
 VOICE = voice(SECONDS)
 F32 = NDArray[np.float32]
+BLEND = (1.0, 0.5, 0.25)
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +28,11 @@ def pipeline() -> Pipeline:
     return Pipeline(tiny_person(), variant="fp32")
 
 
-def stream(pipeline: Pipeline, chunks: list[int], *, render: bool = False) -> list[Work]:
+def stream(
+    pipeline: Pipeline, chunks: list[int], *, lookahead_ms: int = 100, render: bool = False
+) -> list[Work]:
     """Push the voice in such chunks and run every tick at once."""
-    timeline, state = Timeline(pipeline.lookahead_ms), pipeline.initial_state(5)
+    timeline, state = Timeline(lookahead_ms), pipeline.initial_state(5, lookahead_ms)
     done, start = [], 0
     for size in [*chunks, len(VOICE)]:
         timeline.push(VOICE[start : start + size])
@@ -42,11 +45,14 @@ def stream(pipeline: Pipeline, chunks: list[int], *, render: bool = False) -> li
     return done
 
 
-@pytest.mark.parametrize("lookahead_ms", [40, 60, 100, 110, 230])
-def test_coefficients_equal_the_whole_utterance(lookahead_ms: int) -> None:
-    person = tiny_person(lookahead_ms=lookahead_ms)
-    done = stream(Pipeline(person, variant="fp32"), [])
-    wanted, speech = reference_voice.coefficients(person, reference_voice.features(VOICE))
+@pytest.mark.parametrize("blend", [(1.0,), BLEND])
+@pytest.mark.parametrize("lookahead_ms", LOOKAHEADS)
+def test_coefficients_equal_the_whole_utterance(
+    lookahead_ms: int, blend: tuple[float, ...]
+) -> None:
+    person = tiny_person(blend=blend)
+    done = stream(Pipeline(person, variant="fp32"), [], lookahead_ms=lookahead_ms)
+    wanted, speech = reference_voice.coefficients(person, VOICE, lookahead_ms)
     count = (len(VOICE) - 16 * lookahead_ms) // 640 + 1
     assert len(done) == count == len(wanted)
     found = np.stack([work.coefficients for work in done])

@@ -24,21 +24,22 @@ HALF = SIZE // 2
 WIDTH = HEIGHT = 128
 FRAMES = 60
 FEATURES = 66
+LOOKAHEADS = (40, 60, 100, 110, 140, 230)  # 140, 100 and 60 are apart by ticks
 COEFFICIENTS = 6
 HIDDEN = 8
 PLANES = 32
 
 
 @functools.cache
-def tiny_file(name: str = "tiny", lookahead_ms: int = 100) -> bytes:
+def tiny_file(name: str = "tiny", blend: tuple[float, ...] = (1.0,)) -> bytes:
     """The person file's bytes."""
-    return write_person(_manifest(name, lookahead_ms), _parts())
+    return write_person(_manifest(name, blend), _parts())
 
 
 @functools.cache
-def tiny_person(name: str = "tiny", lookahead_ms: int = 100) -> Person:
+def tiny_person(name: str = "tiny", blend: tuple[float, ...] = (1.0,)) -> Person:
     """The person, without the detour through a limited process."""
-    return read_person(tiny_file(name, lookahead_ms))
+    return read_person(tiny_file(name, blend))
 
 
 def voice(seconds: float, seed: int = 0) -> NDArray[np.float32]:
@@ -56,7 +57,7 @@ def voice(seconds: float, seed: int = 0) -> NDArray[np.float32]:
     return (0.1 * buzz * syllables + noise).astype(np.float32)
 
 
-def _manifest(name: str, lookahead_ms: int) -> dict[str, Any]:
+def _manifest(name: str, blend: tuple[float, ...]) -> dict[str, Any]:
     h = HALF
     return {
         **sample_file.manifest(),
@@ -64,12 +65,17 @@ def _manifest(name: str, lookahead_ms: int) -> dict[str, Any]:
         "display_name": "Tiny",
         "width": WIDTH,
         "height": HEIGHT,
-        "lookahead_ms": lookahead_ms,
+        "lookahead_ms": 100,
         "stages": {
             "audio": {"op": "logmel@1"},
             "motion": {
-                "op": "tract@1",
-                "params": {"graph": "motion", "state": [[HIDDEN]]},
+                "op": "tract@2",
+                "params": {
+                    "graph": "motion",
+                    "state": [[HIDDEN]],
+                    "lookaheads": list(LOOKAHEADS),
+                    "blend": list(blend),
+                },
                 "parts": {k: f"motion/{k}.npy" for k in ("rest", "map", "closed", "liptooth")},
             },
             "geometry": {
@@ -98,7 +104,7 @@ def _manifest(name: str, lookahead_ms: int) -> dict[str, Any]:
         "graphs": {
             "motion": {
                 "inputs": {"features": ["N", 4, FEATURES], "state_0": ["N", HIDDEN]},
-                "outputs": {"tract": ["N", 2, 9], "next_state_0": ["N", HIDDEN]},
+                "outputs": {"tract": ["N", len(LOOKAHEADS), 2, 9], "next_state_0": ["N", HIDDEN]},
                 "state": [["state_0", "next_state_0"]],
                 "variants": {"fp32": "motion.fp32.onnx"},
             },
@@ -226,8 +232,10 @@ def _motion(random: np.random.Generator) -> bytes:
     node = helper.make_node
     flat, h = 4 * FEATURES, HIDDEN
     normal = functools.partial(random.normal, 0.0)
-    out = normal(0.4, (h, 18))
-    bias = np.tile(np.array([0.2, 0.1, 0, 0.4, 0.2, 0.3, -2, -2, 3.0]), 2)
+    heads = len(LOOKAHEADS)
+    out = normal(0.4, (h, 18 * heads))
+    # Sure of speech at times, at times only inclined to it: then the second opinion decides.
+    bias = np.tile(np.array([0.2, 0.1, 0, 0.4, 0.2, 0.3, -2, -2, 1.5]), 2 * heads)
     return _model(
         [
             node("Reshape", ["features", "rows"], ["flat"]),
@@ -238,13 +246,13 @@ def _motion(random: np.random.Generator) -> bytes:
             node("MatMul", ["next_state_0", "w_out"], ["c"]),
             node("Add", ["c", "bias"], ["d"]),
             node("Reshape", ["d", "steps"], ["e"]),
-            node("Split", ["e", "sizes"], ["moves", "logits"], axis=2),
+            node("Split", ["e", "sizes"], ["moves", "logits"], axis=3),
             node("Sigmoid", ["logits"], ["probabilities"]),
-            node("Concat", ["moves", "probabilities"], ["tract"], axis=2),
+            node("Concat", ["moves", "probabilities"], ["tract"], axis=3),
         ],
         {"features": ["N", 4, FEATURES], "state_0": ["N", h]},
         {
-            "tract": (TensorProto.FLOAT, ["N", 2, 9]),
+            "tract": (TensorProto.FLOAT, ["N", heads, 2, 9]),
             "next_state_0": (TensorProto.FLOAT, ["N", h]),
         },
         {
@@ -253,7 +261,7 @@ def _motion(random: np.random.Generator) -> bytes:
             "w_state": normal(0.3, (h, h)).astype(np.float32),
             "w_out": out.astype(np.float32),
             "bias": bias.astype(np.float32),
-            "steps": np.array([-1, 2, 9]),
+            "steps": np.array([-1, heads, 2, 9]),
             "sizes": np.array([6, 3]),
         },
     )

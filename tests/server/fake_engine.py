@@ -54,7 +54,10 @@ def read_level(luma: NDArray[np.uint8]) -> float:
 
 
 class _Session:
-    def __init__(self, engine: FakeEngine, on_frame: Callable[[Frame], None]) -> None:
+    def __init__(
+        self, engine: FakeEngine, on_frame: Callable[[Frame], None], lookahead_ms: int
+    ) -> None:
+        self.lookahead_ms = lookahead_ms
         self.generation = 0
         self.rendered = 0
         self.skipped = 0
@@ -88,7 +91,7 @@ class _Session:
 
     def work(self) -> Callable[[], None] | None:
         """Take the next tick that can be drawn; called with the lock held."""
-        lookahead = self._engine.person.lookahead_ms * 16
+        lookahead = self.lookahead_ms * 16
         possible = (self.pushed - lookahead) // TICK + 1  # first tick that cannot be drawn yet
         if possible <= self._tick:
             return None
@@ -137,6 +140,7 @@ class FakeEngine:
             height=size,
             fps=25,
             lookahead_ms=lookahead_ms,
+            lookaheads_ms=tuple(sorted({40, lookahead_ms, 160})),
             id="0" * 64,
             poster=b"\xff\xd8poster",
             preview=bytes(range(256)) * 4,
@@ -160,6 +164,7 @@ class FakeEngine:
         person: str,
         on_frame: Callable[[Frame], None],
         *,
+        lookahead_ms: int | None = None,
         seed: int | None = None,
         on_error: Callable[[EngineError], None] | None = None,
     ) -> EngineSession:
@@ -168,7 +173,7 @@ class FakeEngine:
         with self.changed:
             if len(self.sessions) >= self._places:
                 raise EngineFull(self._places)
-            session = _Session(self, on_frame)
+            session = _Session(self, on_frame, lookahead_ms or self.person.lookahead_ms)
             self.sessions.add(session)
             return session
 

@@ -56,6 +56,7 @@ async def test_persons(serving: Serving) -> None:
                 "height": 128,
                 "fps": 25,
                 "lookahead_ms": 100,
+                "lookaheads_ms": [40, 100, 160],
                 "poster": "/persons/fake/poster.jpg",
                 "preview": "/persons/fake/preview.mp4",
             }
