@@ -21,6 +21,7 @@ from visavis.server.metrics import Metrics
 from visavis.server.origins import Origins
 from visavis.server.problems import handle_error, handle_http_exception
 from visavis.server.sessions import Sessions
+from visavis.server.ws import connection as ws
 
 __all__ = ["EngineSource", "create_app"]
 
@@ -66,7 +67,7 @@ def create_app(
                     await asyncio.to_thread(app.state.sessions.engine.close)
 
     app = Starlette(
-        routes=[*pages.routes(), *persons.routes(), *whip.routes(), *health.routes()],
+        routes=[*pages.routes(), *persons.routes(), *whip.routes(), *ws.routes(), *health.routes()],
         middleware=[Middleware(Origins, any_origin=config.any_origin)],
         exception_handlers={
             HTTPException: handle_http_exception,

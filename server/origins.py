@@ -12,12 +12,17 @@ import ipaddress
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from visavis.server.problems import problem
 
-__all__ = ["Origins", "is_local_name"]
+__all__ = ["Origins", "is_local_name", "is_same_origin"]
 
 EXPOSED = "ETag, Link, Location, Retry-After"
+LOCAL_ONLY = (
+    "This server answers to localhost only; for other names, or behind a proxy, "
+    "start it with --token SECRET or --open."
+)
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
@@ -37,6 +42,12 @@ def is_local_name(host: str) -> bool:
         return False
 
 
+def is_same_origin(origin: str, host: str) -> bool:
+    """Whether an ``Origin`` header names the host that was asked, port included."""
+    scheme, separator, place = origin.partition("://")
+    return bool(separator) and scheme in ("http", "https") and place.lower() == host.lower()
+
+
 class Origins:
     """ASGI middleware."""
 
@@ -45,6 +56,9 @@ class Origins:
         self._any_origin = any_origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._admit_socket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -57,12 +71,7 @@ class Origins:
             await send(message)
 
         if not self._any_origin and not is_local_name(Headers(scope=scope).get("host", "")):
-            response = problem(
-                421,
-                "This server answers to localhost only; for other names, or behind a proxy, "
-                "start it with --token SECRET or --open.",
-            )
-            await response(scope, receive, send)
+            await problem(421, LOCAL_ONLY)(scope, receive, send)
             return
         if scope["method"] == "OPTIONS":
             headers = dict(PREFLIGHT) if self._any_origin else {}
@@ -72,3 +81,21 @@ class Origins:
             await response(scope, receive, send_with_origin)
             return
         await self._app(scope, receive, send_with_origin)
+
+    async def _admit_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Browsers let any page open a WebSocket anywhere: here alone its origin is looked at."""
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin")
+        refusal = None
+        if not self._any_origin and not is_local_name(host):
+            refusal = problem(421, LOCAL_ONLY)
+        elif not self._any_origin and origin is not None and not is_same_origin(origin, host):
+            refusal = problem(
+                403,
+                "Pages of other sites may use this server only if it was started with "
+                "--token SECRET or --open.",
+            )
+        if refusal is not None:
+            await WebSocket(scope, receive, send).send_denial_response(refusal)
+            return
+        await self._app(scope, receive, send)

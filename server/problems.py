@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from visavis.engines.errors import EngineFull, UnknownLookahead, UnknownPerson, VisavisError
 from visavis.server.errors import RequestError
 
-__all__ = ["FULL_RETRY_SECONDS", "handle_error", "handle_http_exception", "problem"]
+__all__ = ["FULL_RETRY_SECONDS", "describe", "handle_error", "handle_http_exception", "problem"]
 
 logger = logging.getLogger(__name__)
 
@@ -41,23 +41,29 @@ def problem(
     )
 
 
-async def handle_error(request: Request, error: Exception) -> Response:
-    """The answer to an exception of ours that a route let through."""
+def describe(error: Exception) -> tuple[int, str, int | None]:
+    """HTTP status, sentence and seconds to wait of an exception; what is a 500 goes to the log."""
     match error:
         case RequestError():
-            return problem(error.status, str(error), retry_after=error.retry_after)
+            return error.status, str(error), error.retry_after
         case UnknownPerson():
-            return problem(404, str(error))
+            return 404, str(error), None
         case UnknownLookahead():
-            return problem(422, str(error))
+            return 422, str(error), None
         case EngineFull():
-            return problem(503, str(error), retry_after=FULL_RETRY_SECONDS)
+            return 503, str(error), FULL_RETRY_SECONDS
         case VisavisError():
-            logger.error("%s %s failed: %s", request.method, request.url.path, error)
-            return problem(500, str(error))
+            logger.error("a request failed: %s", error)
+            return 500, str(error), None
         case _:
-            logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-            return problem(500, "The server made a mistake; its log says more.")
+            logger.error("a request failed", exc_info=error)
+            return 500, "The server made a mistake; its log says more.", None
+
+
+async def handle_error(request: Request, error: Exception) -> Response:
+    """The answer to an exception of ours that a route let through."""
+    status, sentence, retry_after = describe(error)
+    return problem(status, sentence, retry_after=retry_after)
 
 
 async def handle_http_exception(request: Request, error: Exception) -> Response:

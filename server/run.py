@@ -24,8 +24,12 @@ from visavis.server.app import create_app
 from visavis.server.config import ServerConfig
 from visavis.server.sessions import Sessions
 from visavis.server.tls import Certificate, lan_addresses, local_certificate
+from visavis.server.ws.framing import MAX_MESSAGE_BYTES
 
 __all__ = ["address_to_open", "bind", "run_server"]
+
+UNREAD_MS = 30_000
+"""A connection whose peer reads nothing for so long is dropped by the kernel."""
 
 
 def run_server(
@@ -93,6 +97,8 @@ def bind(host: str, port: int) -> socket.socket:
         raise ConfigError(f"The host {host!r} is not known: {error.strerror}.") from error
     sock = socket.socket(family, kind, protocol)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
     try:
         sock.bind(address)
         sock.listen(socket.SOMAXCONN)
@@ -149,7 +155,9 @@ def _uvicorn_config(app: object, certificate: Certificate | None) -> uvicorn.Con
         access_log=False,
         log_config=None,
         server_header=False,
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # sound and pictures are compressed already
         timeout_graceful_shutdown=3,
         ssl_certfile=None if certificate is None else str(certificate.certificate),
         ssl_keyfile=None if certificate is None else str(certificate.key),

@@ -15,8 +15,9 @@ from visavis.engines.client import EngineClient, PersonInfo
 from visavis.engines.errors import EngineFull, UnknownLookahead, UnknownPerson
 from visavis.server.config import ServerConfig, parse_ice_server
 from visavis.server.errors import NoSuchSession, Unavailable
-from visavis.server.media.live import LiveSession, MediaOptions
+from visavis.server.media.live import AnyTransport, LiveSession, MediaOptions
 from visavis.server.media.stats import SessionReport
+from visavis.server.media.transport import TransportEvents
 from visavis.server.media.warmup import warm_up
 from visavis.server.metrics import COUNTERS, Metrics
 from visavis.server.problems import FULL_RETRY_SECONDS
@@ -142,6 +143,34 @@ class Sessions:
             EngineFull: all places are taken; nothing was created.
             OfferError: the offer cannot be answered; nothing is left of it.
         """
+        identifier, session = self._admit(person, lookahead_ms)
+        try:
+            answer = await session.start(offer, loopback=loopback, prefer_h264=prefer_h264)
+        except BaseException:
+            await self.close(identifier)
+            raise
+        return identifier, answer
+
+    async def join(
+        self,
+        person: PersonInfo,
+        open_transport: Callable[[TransportEvents], AnyTransport],
+        *,
+        lookahead_ms: int | None,
+    ) -> tuple[str, AnyTransport]:
+        """Admit a visitor who is connected already; returns the session's id and its transport.
+
+        Raises:
+            UnknownLookahead, Unavailable, EngineFull: as for :meth:`open`.
+        """
+        identifier, session = self._admit(person, lookahead_ms)
+        try:
+            return identifier, session.connect(open_transport)
+        except BaseException:
+            await self.close(identifier)
+            raise
+
+    def _admit(self, person: PersonInfo, lookahead_ms: int | None) -> tuple[str, LiveSession]:
         if self.draining:
             raise Unavailable("The server is being stopped.", retry_after=FULL_RETRY_SECONDS)
         if lookahead_ms is None:
@@ -163,12 +192,7 @@ class Sessions:
             clock=self._clock,
         )
         self._sessions[identifier] = (session, Silence(self._policy, self._clock()))
-        try:
-            answer = await session.start(offer, loopback=loopback, prefer_h264=prefer_h264)
-        except BaseException:
-            await self.close(identifier)
-            raise
-        return identifier, answer
+        return identifier, session
 
     async def close(self, identifier: str) -> None:
         """End a session and wait until nothing is left of it.

@@ -31,7 +31,7 @@ from visavis.server.media.stats import MediaObserver, RunningMean, SessionReport
 from visavis.server.media.transport import Transport, TransportEvents, VoiceEncoder
 from visavis.server.media.voice import VoiceLine
 
-__all__ = ["LiveSession", "MediaOptions"]
+__all__ = ["AnyTransport", "LiveSession", "MediaOptions"]
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +138,7 @@ class LiveSession:
                 packet=self._microphone_packet,
                 key_frame=self._face.want_key_frame,
                 state=self._peer_state,
+                clear=self.clear,
             )
         )
         self._peer = transport

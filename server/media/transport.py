@@ -29,6 +29,8 @@ class TransportEvents:
     """The peer lost the picture."""
     state: Callable[[str], None]
     """``connected``, ``failed`` or ``closed``."""
+    clear: Callable[[], None]
+    """The peer interrupts what is being said."""
 
 
 class VoiceEncoder(Protocol):

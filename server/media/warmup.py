@@ -33,7 +33,7 @@ async def warm_up(encoders: Executor) -> None:
         ice_servers=(),
         loopback=False,
         prefer_h264=False,
-        events=TransportEvents(packet=_no_packet, key_frame=_nothing, state=_no_state),
+        events=TransportEvents(_no_packet, key_frame=_nothing, state=_no_state, clear=_nothing),
     )
     try:
         visitor.addTransceiver("audio", "sendrecv")
