@@ -2,7 +2,8 @@
 //
 // A person that speaks with a microphone's voice. Attributes: `src` (the server; default: where this
 // file came from), `person` (default: the server's choice), `token`, `muted` (default: present, because
-// hearing oneself late makes it hard to talk). Needs a user gesture before connect().
+// hearing oneself late makes it hard to talk), `path` ("webrtc" or "websocket"; default: whichever gets
+// through). Needs a user gesture before connect().
 
 import { Api, ServerError } from "./api.js";
 import { VisavisClient } from "./client.js";
@@ -20,6 +21,7 @@ style.replaceSync(`
  * Events (CustomEvent, not bubbling):
  *   state  detail {state, attempt?, wait?}: idle, connecting, live, reconnecting, closed
  *   stats  detail as stats.js `summarise` returns
+ *   path   detail {path, reason}: the way that is being tried; see client.js `ways`
  *   error  detail ServerError: the connection is gone and stays so
  */
 export class VisavisAvatar extends HTMLElement {
@@ -90,9 +92,10 @@ export class VisavisAvatar extends HTMLElement {
     await this.disconnect();
     const server = new URL(this.getAttribute("src") ?? new URL("..", import.meta.url), document.baseURI);
     const token = this.getAttribute("token");
-    const client = new VisavisClient({ server, token, iceServers: await this.#ice(server, token) });
+    const iceServers = await this.#ice(server, token);
+    const client = new VisavisClient({ server, token, iceServers, path: this.getAttribute("path") });
     this.#client = client;
-    for (const name of ["stats", "error"]) {
+    for (const name of ["stats", "error", "path"]) {
       client.addEventListener(name, ({ detail }) => client === this.#client && this.#emit(name, detail));
     }
     client.addEventListener("state", ({ detail }) => client === this.#client && this.#follow(detail));

@@ -1,21 +1,18 @@
-// A session with the server: offer, candidates, reconnecting, statistics. No DOM, no page.
+// A session with the server: which way, reconnecting, statistics. No DOM, no page.
 
 import { Api, ServerError } from "./api.js";
-import { preferredVideoCodecs } from "./browser.js";
-import { read, summarise } from "./stats.js";
-import { Trickle } from "./trickle.js";
+import { SocketPath } from "./socket-path.js";
+import { summarise } from "./stats.js";
+import { WebRtcPath } from "./webrtc-path.js";
 
-const CONNECT_TIMEOUT = 15000; // ms from the answer until sound and picture must be through
-const DISCONNECTED_GRACE = 2500; // ms that a short break on the network may last
 const STATS_INTERVAL = 1000; // ms
 const LONGEST_WAIT = 8000; // ms between two attempts to reconnect
+const PATIENCE = 15000; // ms for WebRTC to get through
+const SHORT_PATIENCE = 4000; // ms, where there is another way
+const REMEMBERED = 600_000; // ms for which UDP is taken for closed once it was
 
-// How long the browser holds sound and picture back where steadiness counts more than delay, in ms.
-// Left alone, Chromium brings the two together only over several seconds, the picture 50 to 100 ms
-// ahead at first. With these two, a recording has them within 50 ms of each other.
-const STEADY = { audio: 120, video: 140 };
-
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+/** When UDP was found closed, performance.now() by address of the server. */
+const closed = new Map();
 
 /** Milliseconds to wait before attempt 0, 1, 2, ... to reconnect; `random` in [0, 1) spreads clients. */
 export function backOff(attempt, random = Math.random()) {
@@ -23,19 +20,37 @@ export function backOff(attempt, random = Math.random()) {
 }
 
 /**
+ * Which ways to try, best first: [{name, reason}]. `wanted` is "webrtc", "websocket" or null; the
+ * reason says why it is not the usual way: "asked", "udp" (closed) or "unsupported" (no WebRTC).
+ */
+export function ways(wanted, { webrtc, websocket, udpClosed }) {
+  const usual = { name: "webrtc", reason: null };
+  if (wanted === "webrtc") return [usual];
+  if (wanted === "websocket") return [{ name: "websocket", reason: "asked" }];
+  if (!websocket) return [usual];
+  if (!webrtc) return [{ name: "websocket", reason: "unsupported" }];
+  const other = { name: "websocket", reason: "udp" };
+  return udpClosed ? [other] : [usual, other];
+}
+
+/** Whether this browser can do anything of it. */
+export const possible = () => WebRtcPath.possible || SocketPath.possible;
+
+/**
  * One conversation. Events (CustomEvent):
  *   state  detail {state, attempt?, wait?}: idle, connecting, connected, reconnecting, closed
  *   stats  detail as `summarise` returns, once a second while connected
+ *   path   detail {path, reason}: the way that is being tried, see `ways`
  *   error  detail ServerError: reconnecting was given up
  */
 export class VisavisClient extends EventTarget {
   #api;
   #iceServers;
+  #wanted;
   #person = null;
   #microphone = null;
   #steady = false;
-  #peer = null;
-  #session = null;
+  #way = null;
   #run = 0; // changes whenever whatever is under way no longer counts
   #counters = null;
   #statsTimer = null;
@@ -46,21 +61,29 @@ export class VisavisClient extends EventTarget {
   state = "idle";
   stream = null;
   stats = null;
+  reason = null; // why it is not WebRTC
 
-  constructor({ server, token = null, iceServers = [] }) {
+  /** `path`: "webrtc" or "websocket"; null finds out. */
+  constructor({ server, token = null, iceServers = [], path = null }) {
     super();
     this.#api = new Api(server, token);
     this.#iceServers = iceServers;
+    this.#wanted = path;
   }
 
   /** The session's address on the server, or null. */
   get session() {
-    return this.#session;
+    return this.#way?.session ?? null;
+  }
+
+  /** "webrtc", "websocket", or null before anything was tried. */
+  get path() {
+    return this.#way?.name ?? null;
   }
 
   /** The RTCPeerConnection, or null. */
   get peer() {
-    return this.#peer;
+    return this.#way?.peer ?? null;
   }
 
   /**
@@ -80,7 +103,7 @@ export class VisavisClient extends EventTarget {
       return await this.#open(run);
     } catch (error) {
       if (run === this.#run) {
-        this.#drop();
+        void this.#drop();
         this.#enter("idle");
       }
       throw error;
@@ -99,13 +122,12 @@ export class VisavisClient extends EventTarget {
   /** Sends another microphone from now on. */
   async replaceMicrophone(microphone) {
     this.#microphone = microphone;
-    const sender = this.#peer?.getSenders().find(({ track }) => track?.kind === "audio");
-    await sender?.replaceTrack(microphone.getAudioTracks()[0]);
+    await this.#way?.replaceMicrophone(microphone);
   }
 
   /** Tells the server to forget what it has heard and not shown yet. */
   async clear() {
-    if (this.#session) await this.#api.request(`${this.#session}/clear`, { method: "POST" });
+    if (this.session) await this.#way.clear();
   }
 
   #enter(state, detail = {}) {
@@ -118,111 +140,54 @@ export class VisavisClient extends EventTarget {
     clearInterval(this.#statsTimer);
     globalThis.removeEventListener("pagehide", this.#leave);
     this.#counters = null;
-    const peer = this.#peer;
-    this.#peer = null;
     this.stream = null;
-    const session = this.#session;
-    this.#session = null;
-    if (!session) {
-      peer?.close();
-      return Promise.resolve();
-    }
-    // The server is told first: a peer that just closes looks to it like one that is lost.
-    const told = this.#api.request(session, { method: "DELETE", keepalive: true }).catch(() => {});
-    return Promise.race([told, sleep(1000)]).then(() => peer.close());
+    const way = this.#way;
+    this.#way = null;
+    return way?.close().catch(() => {}) ?? Promise.resolve();
   }
 
   async #open(run) {
-    const peer = new RTCPeerConnection({ iceServers: this.#iceServers, bundlePolicy: "max-bundle" });
-    this.#peer = peer;
-    const stream = new MediaStream();
-    this.stream = stream;
-    peer.addEventListener("track", ({ track }) => stream.addTrack(track));
-    const track = this.#microphone?.getAudioTracks()[0];
-    peer.addTransceiver(track ?? "audio", {
-      direction: track ? "sendrecv" : "recvonly",
-      streams: track ? [this.#microphone] : [],
+    const { href } = this.#api.server;
+    const list = ways(this.#wanted, {
+      webrtc: WebRtcPath.possible,
+      websocket: SocketPath.possible,
+      udpClosed: performance.now() - (closed.get(href) ?? -Infinity) < REMEMBERED,
     });
-    const video = peer.addTransceiver("video", { direction: "recvonly" });
-    if (this.#steady) {
-      for (const { receiver } of peer.getTransceivers()) {
-        if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = STEADY[receiver.track.kind];
+    for (const [index, { name, reason }] of list.entries()) {
+      const last = index === list.length - 1;
+      try {
+        return await this.#try(run, name, reason, last ? PATIENCE : SHORT_PATIENCE);
+      } catch (error) {
+        if (last || run !== this.#run || error.kind !== "blocked") throw error;
+        closed.set(href, performance.now());
+        await this.#drop();
+        if (run !== this.#run) throw new ServerError("gone", "closed while connecting");
       }
     }
-    const codecs = preferredVideoCodecs(RTCRtpReceiver.getCapabilities("video"));
-    if (codecs) video.setCodecPreferences?.(codecs);
-    const trickle = new Trickle(peer);
+    throw new ServerError("blocked", "no path for sound and picture");
+  }
 
-    await peer.setLocalDescription(await peer.createOffer());
-    const query = new URLSearchParams();
-    if (this.#person !== null) query.set("person", this.#person);
-    if (codecs) query.set("codec", "h264");
-    const response = await this.#api.request(`sessions?${query}`, {
-      method: "POST",
-      headers: { "Content-Type": "application/sdp" },
-      body: peer.localDescription.sdp,
-    });
-    if (response.status !== 201) throw await this.#api.problem(response);
-    const session = new URL(response.headers.get("location"), response.url).href;
-    if (run !== this.#run) {
-      await this.#api.request(session, { method: "DELETE", keepalive: true }).catch(() => {});
-      throw new ServerError("gone", "closed while connecting");
-    }
-    this.#session = session;
+  async #try(run, name, reason, patience) {
+    const way =
+      name === "webrtc"
+        ? new WebRtcPath(this.#api, { iceServers: this.#iceServers, patience })
+        : new SocketPath(this.#api);
+    this.#way = way;
+    this.reason = reason;
+    this.dispatchEvent(new CustomEvent("path", { detail: { path: name, reason } }));
     globalThis.addEventListener("pagehide", this.#leave);
-    await peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
-    trickle.start((body) => this.#patch(session, body));
-    await this.#through(peer, run);
-
-    peer.addEventListener("connectionstatechange", () => this.#watch(peer, run));
-    this.#statsTimer = setInterval(() => void this.#poll(peer, run), STATS_INTERVAL);
-    this.#enter("connected");
-    void this.#poll(peer, run);
-    return stream;
-  }
-
-  /** Servers may do without trickled candidates, so what comes back does not matter. */
-  #patch(session, body) {
-    void this.#api
-      .request(session, {
-        method: "PATCH",
-        headers: { "Content-Type": "application/trickle-ice-sdpfrag" },
-        body,
-      })
-      .catch(() => {});
-  }
-
-  /** Resolves once `peer` is connected. */
-  #through(peer, run) {
-    return new Promise((resolve, reject) => {
-      const look = () => {
-        if (peer.connectionState === "connected") finish(resolve);
-        else if (run !== this.#run) finish(reject, new ServerError("gone", "closed while connecting"));
-        else if (peer.connectionState === "failed") finish(reject, blocked());
-      };
-      const blocked = () => new ServerError("blocked", "no path for sound and picture");
-      const finish = (settle, value) => {
-        clearTimeout(timer);
-        clearInterval(interval);
-        peer.removeEventListener("connectionstatechange", look);
-        settle(value);
-      };
-      const timer = setTimeout(() => finish(reject, blocked()), CONNECT_TIMEOUT);
-      // A closed connection fires no event, so closing while connecting is found by looking.
-      const interval = setInterval(look, 200);
-      peer.addEventListener("connectionstatechange", look);
-      look();
+    const stream = await way.open({
+      person: this.#person,
+      microphone: this.#microphone,
+      steady: this.#steady,
     });
-  }
-
-  #watch(peer, run) {
-    if (run !== this.#run || peer !== this.#peer) return;
-    if (peer.connectionState === "failed") void this.#reconnect(run);
-    else if (peer.connectionState === "disconnected") {
-      setTimeout(() => {
-        if (peer === this.#peer && peer.connectionState === "disconnected") void this.#reconnect(run);
-      }, DISCONNECTED_GRACE);
-    }
+    if (run !== this.#run) throw new ServerError("gone", "closed while connecting");
+    this.stream = stream;
+    way.addEventListener("broken", () => way === this.#way && void this.#reconnect(run));
+    this.#statsTimer = setInterval(() => void this.#poll(way, run), STATS_INTERVAL);
+    this.#enter("connected");
+    void this.#poll(way, run);
+    return stream;
   }
 
   async #reconnect(run) {
@@ -263,20 +228,15 @@ export class VisavisClient extends EventTarget {
     });
   }
 
-  async #poll(peer, run) {
-    const [report, response] = await Promise.all([
-      peer.getStats().catch(() => null),
-      this.#api.request(`${this.#session}/stats`, { cache: "no-store" }).catch(() => null),
-    ]);
-    if (run !== this.#run || peer !== this.#peer || !report) return;
-    if (response?.status === 404) {
+  async #poll(way, run) {
+    const reading = await way.read().catch(() => null);
+    if (run !== this.#run || way !== this.#way || !reading) return;
+    if (reading.gone) {
       void this.#reconnect(run);
       return;
     }
-    const server = response?.ok ? await response.json().catch(() => null) : null;
-    const counters = read(report);
-    this.stats = summarise(counters, this.#counters, server);
-    this.#counters = counters;
+    this.stats = summarise(reading.counters, this.#counters, reading.server);
+    this.#counters = reading.counters;
     this.dispatchEvent(new CustomEvent("stats", { detail: this.stats }));
   }
 }

@@ -2,11 +2,13 @@
 //
 // In the address: ?person=NAME, ?token=TOKEN (taken once, then removed from the address bar),
 // ?clean=1 (the person alone, for OBS and kiosks; it starts by itself where the microphone is already
-// allowed, else at a click), with &sound=1 if its voice shall be heard there.
+// allowed, else at a click), with &sound=1 if its voice shall be heard there, ?path=webrtc or
+// ?path=ws to force one way.
 
 import { Api, ServerError } from "./api.js";
 import "./avatar-element.js";
 import { fullScreen } from "./browser.js";
+import { possible } from "./client.js";
 import { Microphone, MicrophoneError } from "./microphone.js";
 import { Panel } from "./panel.js";
 import { Recorder } from "./recorder.js";
@@ -16,6 +18,7 @@ import { View } from "./view.js";
 
 const WAIT = 10; // s to begin speaking
 const TOKEN = "visavis-token"; // in sessionStorage
+const PATHS = { webrtc: "webrtc", ws: "websocket", websocket: "websocket" };
 
 const query = new URLSearchParams(location.search);
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -57,6 +60,7 @@ class Page {
     clipDone: false,
     tokenWrong: false,
     canRecord: Recorder.possible,
+    detour: null, // why it is not WebRTC; see client.js
     problem: null,
   };
 
@@ -66,6 +70,7 @@ class Page {
     this.#view.onAction((action, value) => this.#act(action, value));
     avatar.addEventListener("state", ({ detail }) => this.#connection(detail));
     avatar.addEventListener("stats", ({ detail }) => this.#panel.show(detail));
+    avatar.addEventListener("path", ({ detail }) => this.#set({ detour: detail.reason }));
     avatar.addEventListener("error", ({ detail }) => this.#fail(detail));
     this.#microphone.addEventListener("level", ({ detail }) => this.#heard(detail));
     this.#microphone.addEventListener("devices", ({ detail }) =>
@@ -88,7 +93,7 @@ class Page {
   // ---- finding out what the server has -------------------------------------------------------
 
   async load() {
-    if (!globalThis.RTCPeerConnection) {
+    if (!possible()) {
       this.#problem("unsupported");
       return;
     }
@@ -141,6 +146,8 @@ class Page {
     avatar.setAttribute("src", this.#api.server.href);
     avatar.setAttribute("person", person.name);
     if (this.#api.token) avatar.setAttribute("token", this.#api.token);
+    const path = PATHS[query.get("path")];
+    if (path) avatar.setAttribute("path", path);
     this.#set({ name: person.display_name });
     this.#view.person(person, person.picture, await this.#api.media(person.preview));
   }

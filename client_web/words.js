@@ -2,6 +2,14 @@
 
 const seconds = (count) => (count === 1 ? "1 second" : `${count} seconds`);
 
+// Why the connection is not the usual one; the kinds are those of client.js `ways`.
+const detours = {
+  asked: "Over WebSocket.",
+  udp: "Over WebSocket: UDP seems to be closed here.",
+  unsupported: "Over WebSocket: this browser has no WebRTC.",
+};
+const also = (sentence, detour) => (detour ? `${sentence} ${detours[detour]}` : sentence);
+
 export const words = {
   page: {
     mark: "visavis",
@@ -22,14 +30,14 @@ export const words = {
     token: () => ["This server asks for a token", "Whoever runs the server can give you one."],
     ready: ({ name }) => [`Speak as ${name}`, `A few words are enough. ${name} says them with your voice.`],
     asking: () => ["May I listen?", "Your browser asks for the microphone. Choose Allow."],
-    connecting: () => ["One moment", "Connecting to the server."],
-    listening: ({ take }) => ["Speak now", `Up to ${seconds(take)}, a sentence or two.`],
+    connecting: ({ detour }) => ["One moment", also("Connecting to the server.", detour)],
+    listening: ({ take, detour }) => ["Speak now", also(`Up to ${seconds(take)}, a sentence or two.`, detour)],
     recording: () => ["I hear you", "It ends by itself when you stop."],
     finishing: () => ["Here it comes", "Putting picture and voice together."],
     replay: ({ name }) => [`${name}, with your voice`, "Again, or talk live?"],
-    live: ({ name, hearing }) => [
+    live: ({ name, hearing, detour }) => [
       `${name} moves as you talk`,
-      hearing ? "You hear yourself a little late." : "Silent here, so that you can talk freely.",
+      also(hearing ? "You hear yourself a little late." : "Silent here, so that you can talk freely.", detour),
     ],
     muted: ({ name }) => ["Your microphone is off", `${name} waits. Press M to go on.`],
     reconnecting: ({ wait }) => ["The connection is lost", wait > 0 ? `Trying again in ${seconds(wait)}.` : "Trying again now."],
@@ -103,7 +111,7 @@ export const words = {
     empty: () => ["Nothing was recorded", "The browser had no time for it. Once more?"],
     person: ({ name }) => [`${name} is not here`, "The server does not have this person."],
     nobody: () => ["Nobody is here yet", "The server has no person to show. Start it with a person file."],
-    unsupported: () => ["This browser cannot do it", "It has no WebRTC. A recent Chrome, Firefox, Edge or Safari has."],
+    unsupported: () => ["This browser cannot do it", "It has neither WebRTC nor WebCodecs. A recent Chrome, Firefox, Edge or Safari has."],
     failed: () => ["The server could not get ready", "It failed to load the people it shows. Its log says why."],
     refusedByServer: ({ message }) => ["The server said no", message || "It gave no reason. Its log may tell more."],
     unexpected: ({ message }) => ["Something went wrong", message],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -212,9 +213,13 @@ class Sessions:
 
     def _end_soon(self, identifier: str) -> None:
         if identifier in self._sessions:
-            task = asyncio.create_task(self.close(identifier))
+            task = asyncio.create_task(self._close_if_there(identifier))
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
+
+    async def _close_if_there(self, identifier: str) -> None:
+        with contextlib.suppress(NoSuchSession):
+            await self.close(identifier)
 
     async def _reap(self) -> None:
         while True:

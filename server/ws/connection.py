@@ -173,7 +173,7 @@ async def _serve(
         transport.close_with(CLOSE_BASE + status, sentence[:120])
     finally:
         telling.cancel()
-        transport.lost()
+        transport.close_with(1001, "")
         await asyncio.wait([telling, writing], timeout=2.0)
         writing.cancel()
         await asyncio.wait([writing])

@@ -186,15 +186,8 @@ class SocketTransport:
                 self._events.clear()
             case "bye":
                 self.close_with(1000, "")
-                self._events.state("closed")
             case unknown:
                 raise RequestError(f"There is no message {unknown[:40]!r} here.")
-
-    def lost(self) -> None:
-        """The connection is gone."""
-        self._closing = self._closing or (1001, "")
-        self._news.set()
-        self._events.state("closed")
 
     # -- the end ------------------------------------------------------------------------------
 
