@@ -61,6 +61,12 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="DIR",
         help="where tracks are kept (default: $VISAVIS_CACHE or ~/.cache/visavis)",
     )
+    lips.add_argument(
+        "--voices", type=int, default=2, metavar="N",
+        help="of each kind of held-out voice; 0: no synthetic speech (2)",
+    )  # fmt: skip
+    lips.add_argument("--sentences", type=int, default=10, metavar="N", help="of each voice (10)")
+    lips.add_argument("--hour", action="store_true", help="let them talk for an hour as well")
     lips.add_argument("--draws", type=int, default=1000, help="draws of the bootstrap (1000)")
     lips.add_argument(
         "--params", type=json.loads, default={}, metavar="JSON",
@@ -92,6 +98,9 @@ def run(args: argparse.Namespace) -> int:
             against=args.against,
             keep=args.keep,
             draws=args.draws,
+            voices=args.voices,
+            sentences=args.sentences,
+            hour=args.hour,
             params=args.params,
         )
     )

@@ -7,6 +7,7 @@ or what an earlier run kept (`.npz`), so that lips can be compared whose format 
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +23,17 @@ from visavis.engines.person import Person
 from visavis.engines.pipeline import Pipeline, Work
 from visavis.finetune.lips.yardstick.mouth import Mouth, mouth_of
 
-__all__ = ["Kept", "Lips", "PersonLips", "Recorder", "Shown", "lips_of"]
+__all__ = ["Kept", "Lips", "NetworkLips", "PersonLips", "Recorder", "Shown", "lips_of"]
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
 TICK = 640
 _APERTURE = 0
+_MOUTH = (0, 2, 3)  # channels: aperture, width, protrusion
+_USUAL_MS = 120
 _BATCH = 16
+_AT_ONCE = 1000  # meshes
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,15 @@ class PersonLips:
 
     def mouth(self, coefficients: F32) -> Mouth:
         """The mouth that coefficients float32[K, C] ask for."""
-        return mouth_of(self._mean + np.einsum("kc,cvd->kvd", coefficients, self._basis))
+        parts = [
+            mouth_of(self._mean + np.einsum("kc,cvd->kvd", some, self._basis))
+            for some in np.array_split(coefficients, len(coefficients) // _AT_ONCE + 1)
+        ]
+        return Mouth(
+            np.concatenate([m.opening for m in parts]),
+            np.concatenate([m.width for m in parts]),
+            np.concatenate([m.protrusion for m in parts]),
+        )
 
     def show(self, sounds: Sequence[F32]) -> list[Shown]:
         """See `Lips.show`."""
@@ -167,31 +179,44 @@ class PersonLips:
 
 
 class NetworkLips:
-    """A checkpoint on the plainest face: its coefficients are the moves themselves."""
+    """A checkpoint on the plainest face: its coefficients are the moves themselves.
+
+    Args:
+        path: of the checkpoint.
+        lookahead_ms: of the head that is shown.
+        params: of the motion stage.
+
+    Raises:
+        UnknownLookahead: the network has no such head.
+        ConfigError: it is no checkpoint of this network.
+    """
 
     def __init__(self, path: Path, lookahead_ms: int | None, params: Mapping[str, Any]) -> None:
-        from visavis.finetune.lips.listen import hear, live_tract
-        from visavis.finetune.lips.train import LOOKAHEAD_MS, load_motion
+        from visavis.finetune.lips.train import load_motion
 
-        if lookahead_ms not in (None, LOOKAHEAD_MS):
-            raise ConfigError(f"{path.name} looks {LOOKAHEAD_MS} ms ahead, not {lookahead_ms}.")
-        self.name, self.lookahead_ms = path.stem, LOOKAHEAD_MS
-        motion = load_motion(path)
-        self._hear: Callable[[F32], F32] = lambda sound: hear(motion, sound)
-        self._face: Callable[[F32], tuple[F32, F32]] = lambda tract: live_tract(tract, params)
+        try:
+            self._motion = load_motion(path)
+        except (OSError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
+            raise ConfigError(f"{path} is no checkpoint of this network: {error}.") from error
+        self._heads = self._motion.config.lookaheads
+        self.name = path.stem
+        self.lookahead_ms = _USUAL_MS if lookahead_ms is None else lookahead_ms
+        if self.lookahead_ms not in self._heads:
+            raise UnknownLookahead(self.name, self.lookahead_ms, self._heads)
+        self._params = dict(params)
 
     def show(self, sounds: Sequence[F32]) -> list[Shown]:
         """See `Lips.show`."""
+        from visavis.finetune.lips.listen import frames_of, hear, live_tract
+
         shown = []
         for sound in sounds:
-            tract = self._hear(sound)
-            moves, gate = self._face(tract)
-            mouth = Mouth(*(moves[:, c].astype(np.float64) for c in (0, 2, 3)))
+            ticks = hear(self._motion, sound)
+            tract = frames_of(ticks, self.lookahead_ms, self._heads)
+            moves, gate = live_tract(ticks, sound, self.lookahead_ms, self._params, self._heads)
+            mouth = Mouth(*(moves[:, c].astype(np.float64) for c in _MOUTH))
             shown.append(Shown(mouth, np.asarray(tract[:, :, _APERTURE].mean(1)), gate))
         return shown
-
-
-_CURVES = ("opening", "width", "protrusion", "tract", "gate")
 
 
 class Recorder:
