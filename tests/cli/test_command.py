@@ -26,7 +26,9 @@ def visavis(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
     )
 
 
-@pytest.mark.parametrize("command", [(), *((c,) for c in COMMANDS), ("bench", "live"), ("evaluate", "lips")])
+@pytest.mark.parametrize(
+    "command", [(), *((c,) for c in COMMANDS), ("bench", "live"), ("evaluate", "lips")]
+)
 def test_help_is_written_for_people(command: tuple[str, ...]) -> None:
     done = visavis(*command, "--help")
     assert done.returncode == 0
@@ -94,6 +96,13 @@ def test_render_refuses_what_is_not_a_sound(tmp_path: Path) -> None:
     assert done.returncode == ExitCode.INPUT_REFUSED
     assert "notes.wav" in sentence(done)
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_render_refuses_a_look_ahead_that_is_not_offered(tmp_path: Path) -> None:
+    sound = tmp_path / "any.wav"
+    done = visavis("render", "--audio", sound, "--out", tmp_path / "o.mp4", "--lookahead", "50")
+    assert done.returncode == ExitCode.PERSON_REFUSED
+    assert "not by 50" in sentence(done)
 
 
 def test_another_host_needs_a_token_or_open() -> None:

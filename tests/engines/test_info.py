@@ -23,5 +23,6 @@ def test_people_can_read_it() -> None:
     text = "\n".join(lines(describe(tiny_person())))
     for words in ("Tiny (tiny)", "128x128", "100 ms ahead", "by: nobody", "CC0-1.0", "renderer"):
         assert words in text
+    assert "100 ms ahead (40, 60, 110, 140, 230 on demand)" in text
     licensed = {**describe(tiny_person()), "contains_licensed": True}
     assert "yes, see the notices" in "\n".join(lines(licensed))

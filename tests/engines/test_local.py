@@ -11,7 +11,13 @@ import pytest
 
 from tests.engines.fakes import Collector, FakeRunner, person, until
 from visavis.engines.client import EngineClient, Frame
-from visavis.engines.errors import ConfigError, EngineError, EngineFull, UnknownPerson
+from visavis.engines.errors import (
+    ConfigError,
+    EngineError,
+    EngineFull,
+    UnknownLookahead,
+    UnknownPerson,
+)
 from visavis.engines.local import MAX_BATCH, LocalEngine
 from visavis.engines.person import Person
 from visavis.engines.pipeline import SessionState
@@ -51,6 +57,28 @@ def test_it_is_an_engine_client(house: House) -> None:
     first = client.persons()[0]
     assert (first.name, first.width, first.fps, first.lookahead_ms) == ("one", 64, 25, 100)
     assert first.poster.startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize("lookahead_ms", [40, 100, 200])
+def test_a_session_waits_for_its_own_look_ahead(house: House, lookahead_ms: int) -> None:
+    assert house.engine.persons()[0].lookaheads_ms == (40, 100, 200)
+    seen, need = Collector(), 16 * lookahead_ms
+    session = house.engine.open("one", seen.on_frame, lookahead_ms=lookahead_ms)
+    for count in range(3):
+        session.push(np.zeros(need - 1, np.float32))
+        assert session.timeline.waiting == 0
+        session.push(np.zeros(1, np.float32))
+        seen.wait(frames=count + 1)
+        need = 640
+    assert house.runners[0].batches[0][0].lookahead_ms == lookahead_ms
+
+
+def test_a_look_ahead_that_is_not_offered_takes_no_place() -> None:
+    house = House("one", capacity=1)
+    with pytest.raises(UnknownLookahead, match="'one' can look ahead by 40, 100, 200 ms, not"):
+        house.engine.open("one", Collector().on_frame, lookahead_ms=60)
+    house.engine.open("one", Collector().on_frame, lookahead_ms=200)
+    house.engine.close()
 
 
 def test_frames_come_in_order_one_for_each_tick(house: House) -> None:

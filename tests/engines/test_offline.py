@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tests.engines.tiny_person import HEIGHT, WIDTH, tiny_person, voice
 from visavis.engines import offline
-from visavis.engines.errors import AudioInputError, ConfigError
+from visavis.engines.errors import AudioInputError, ConfigError, UnknownLookahead
 from visavis.engines.offline import render_file
 from visavis.engines.person import Person
 from visavis.engines.pipeline import Pipeline, Work
@@ -106,6 +106,35 @@ def test_what_is_heard_is_under_the_lips(person: Person, tmp_path: Path) -> None
         near = range(max(0, index - 3), min(50, index + 4))
         apart = {k: np.square(blocks(picture) - made[k]).mean() for k in near}
         assert min(apart, key=lambda k: apart[k]) == index
+
+
+def test_a_look_ahead_moves_neither_sound_nor_picture(person: Person, tmp_path: Path) -> None:
+    """Frame k stays the frame of [40k, 40k + 40) ms; only what it heard beyond is more or less."""
+    source = write_wav(tmp_path / "in.wav", voice(1.0))
+    render_file(person, source, tmp_path / "out.mp4", seed=3, lookahead_ms=230)
+    pictures, _, _ = decode(tmp_path / "out.mp4")
+    pipeline = Pipeline(person)
+    heard = np.pad(np.round(voice(1.0) * 32767) / 32768, (0, 4000)).astype(np.float32)
+    made = {}
+    for lookahead_ms in (100, 230):
+        state, need = pipeline.initial_state(3, lookahead_ms), 16 * lookahead_ms
+        made[lookahead_ms] = []
+        for index in range(25):
+            start = 0 if index == 0 else need + 640 * (index - 1)
+            work = Work(state, heard[start : need + 640 * index])
+            pipeline.advance([work])
+            assert work.i420 is not None
+            made[lookahead_ms].append(blocks(work.i420))
+    assert len(pictures) == 25
+    apart = {ms: np.square(np.stack(made[ms]) - [blocks(p) for p in pictures]) for ms in made}
+    assert apart[230].mean() < 0.5 * apart[100].mean()
+
+
+def test_a_look_ahead_that_is_not_offered_leaves_nothing(person: Person, tmp_path: Path) -> None:
+    source = write_wav(tmp_path / "in.wav", voice(0.3))
+    with pytest.raises(UnknownLookahead, match="not by 120"):
+        render_file(person, source, tmp_path / "out.mp4", lookahead_ms=120)
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def test_colours_are_said_in_the_file(person: Person, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def test_what_is_written_is_read() -> None:
     person = read_person(VALID)
     assert person.name == "sample"
     assert person.stages["motion"].op == "tract@2"
+    assert (person.lookahead_ms, person.lookaheads_ms) == (100, (40, 100, 200))
     assert person.graphs["motion"].inputs == {"features": (4, 66), "state_0": (8,)}
     assert person.graphs["motion"].state == (("state_0", "next_0"),)
     assert person.parts == sample_file.parts()
@@ -228,6 +229,13 @@ def test_a_malformed_document_is_refused(case: str) -> None:
 
 
 Change = Callable[[dict[str, Any]], object]
+
+
+def motion_params(document: dict[str, Any]) -> dict[str, Any]:
+    params: dict[str, Any] = document["stages"]["motion"]["params"]
+    return params
+
+
 FIELDS: dict[str, tuple[Change, str]] = {
     "missing": (lambda d: d.pop("licence"), "lacks 'licence'"),
     "unknown": (lambda d: d.update(extra=1), "'extra', which is not known"),
@@ -240,6 +248,29 @@ FIELDS: dict[str, tuple[Change, str]] = {
     "huge": (lambda d: d.update(height=1 << 20), "whole number from 64 to 2048"),
     "look-ahead": (lambda d: d.update(lookahead_ms=20), "from 40 to 2000"),
     "look-ahead step": (lambda d: d.update(lookahead_ms=45), "multiple of 10"),
+    "look-ahead without a head": (lambda d: d.update(lookahead_ms=60), "one of the motion's"),
+    "no look-aheads": (lambda d: motion_params(d).pop("lookaheads"), "lookaheads must be a list"),
+    "empty look-aheads": (lambda d: motion_params(d).update(lookaheads=[]), "1 to 16 different"),
+    "look-aheads twice": (
+        lambda d: motion_params(d).update(lookaheads=[40, 100, 100]),
+        "different numbers in rising order",
+    ),
+    "look-aheads in disorder": (
+        lambda d: motion_params(d).update(lookaheads=[100, 40]),
+        "different numbers in rising order",
+    ),
+    "too many look-aheads": (
+        lambda d: motion_params(d).update(lookaheads=list(range(40, 220, 10))),
+        "1 to 16 different",
+    ),
+    "look-aheads of no step": (
+        lambda d: motion_params(d).update(lookaheads=[45, 100]),
+        "multiple of 10",
+    ),
+    "look-aheads of no type": (
+        lambda d: motion_params(d).update(lookaheads=[40.0, 100]),
+        "whole number from 40 to 2000",
+    ),
     "requires": (lambda d: d["requires"].append("raster@9"), "newer visavis"),
     "requires too little": (lambda d: d["requires"].pop(), "must list exactly"),
     "stage missing": (lambda d: d["stages"].pop("motion"), "stages lacks 'motion'"),

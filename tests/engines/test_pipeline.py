@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 
 from tests.engines import fakes
+from tests.engines.tiny_person import tiny_person
 from visavis.engines.errors import EngineError, PersonFileError
+from visavis.engines.person import read_person, write_person
 from visavis.engines.pipeline import EASE_TICKS, Pipeline, Work
 
 ROOT = Path(__file__).parents[2]
@@ -155,6 +158,25 @@ for tick in range(280):
 assert compiled() == before, (before, compiled())
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=110, cwd=ROOT)
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ({"lookaheads": [40, 100]}, r"shape \(6, 2, 9\) for 2 look-aheads, not \(2, 2, 9\)"),
+        ({"rounding": 1}, "has no parameter rounding"),
+        ({"blend": "much"}, "cannot be built"),
+        ({"sure": None}, "cannot be built"),
+        ({"voice_mode": 9}, "modes 0 to 3"),
+    ],
+)
+def test_a_motion_that_does_not_fit_is_refused(params: dict[str, object], sentence: str) -> None:
+    person = tiny_person()
+    manifest = json.loads(json.dumps(dict(person.manifest)))
+    manifest["stages"]["motion"]["params"].update(params)
+    del manifest["parts"]
+    with pytest.raises(PersonFileError, match=sentence):
+        Pipeline(read_person(write_person(manifest, person.parts)), variant="fp32")
 
 
 def test_a_person_that_does_not_run_is_refused() -> None:

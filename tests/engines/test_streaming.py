@@ -76,6 +76,82 @@ def test_chunks_do_not_matter(pipeline: Pipeline, whole: F32, sizes: list[int]) 
     assert np.array_equal(found, whole)
 
 
+@pytest.fixture(scope="module")
+def blending() -> Pipeline:
+    return Pipeline(tiny_person(blend=BLEND), variant="fp32")
+
+
+@settings(max_examples=4, deadline=None)
+@given(sizes=st.lists(st.integers(1, 16000 * SECONDS), max_size=40))
+@example(sizes=[250] * 600)
+@pytest.mark.parametrize("lookahead_ms", LOOKAHEADS)
+def test_chunks_do_not_matter_at_any_look_ahead(
+    blending: Pipeline, lookahead_ms: int, sizes: list[int]
+) -> None:
+    one, two = (stream(blending, chunks, lookahead_ms=lookahead_ms) for chunks in ([], sizes))
+    assert np.array_equal(
+        np.stack([work.coefficients for work in one]), np.stack([work.coefficients for work in two])
+    )
+    assert [work.speech for work in one] == [work.speech for work in two]
+
+
+def test_look_aheads_show_the_same_sound_otherwise(blending: Pipeline) -> None:
+    """Every head is another guess; a session that was shown the default's would be seen."""
+    shown = [
+        np.stack([work.coefficients for work in stream(blending, [], lookahead_ms=ms)[:200]])
+        for ms in LOOKAHEADS
+    ]
+    for index, one in enumerate(shown):
+        for two in shown[:index]:
+            assert np.abs(one - two).max() > 0.1
+
+
+def test_sessions_of_all_look_aheads_share_a_batch(blending: Pipeline) -> None:
+    """Each gives in a batch of six what it gives alone."""
+    alone = [
+        np.stack([work.coefficients for work in stream(blending, [], lookahead_ms=ms)])
+        for ms in LOOKAHEADS
+    ]
+    timelines = [Timeline(ms) for ms in LOOKAHEADS]
+    states = [blending.initial_state(5, ms) for ms in LOOKAHEADS]
+    found: list[list[F32]] = [[] for _ in LOOKAHEADS]
+    sizes = set()
+    for start in range(0, len(VOICE), 480):
+        batch = []
+        for index, timeline in enumerate(timelines):
+            timeline.push(VOICE[start : start + 480])
+            if (tick := timeline.take()) is not None:
+                batch.append((index, Work(states[index], tick.pcm, render=False)))
+        blending.advance([work for _, work in batch])
+        sizes.add(len(batch))
+        for index, work in batch:
+            assert work.error is None and work.coefficients is not None
+            found[index].append(work.coefficients)
+    assert max(sizes) > 1
+    for one, many in zip(alone, found, strict=True):
+        assert len(one) - len(many) <= 1
+        assert np.abs(one[: len(many)] - np.stack(many)).max() < 1e-5
+
+
+def test_a_session_carries_no_more_after_long(blending: Pipeline) -> None:
+    def size(state: object) -> int:
+        if isinstance(state, np.ndarray):
+            return state.nbytes
+        if isinstance(state, tuple):
+            return sum(size(item) for item in state)
+        return sum(size(getattr(state, name)) for name in getattr(state, "__slots__", ()))
+
+    state, sizes = blending.initial_state(5, 140), []
+    for start in range(0, len(VOICE) - 2239, 640):
+        begin = 0 if start == 0 else start + 1600
+        work = Work(state, VOICE[begin : start + 2240], render=False)
+        blending.advance([work])
+        assert work.error is None
+        sizes.append(size(state.motion) + size(state.voice) + size(state.audio))
+    assert len(sizes) > 200 and sizes[5] > 1000
+    assert set(sizes[5:]) == {sizes[5]}
+
+
 def test_pictures_do_not_depend_on_chunks(pipeline: Pipeline) -> None:
     first = stream(pipeline, [], render=True)[:60]
     second = stream(pipeline, [333] * 100, render=True)[:60]
@@ -135,17 +211,21 @@ def test_clear_forgets_the_sound_and_comes_back_to_the_next(pipeline: Pipeline) 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_live_sessions_give_what_the_pipeline_gives(pipeline: Pipeline, threads: int) -> None:
-    """Three sessions in an engine, each fed from a thread of its own, tick by tick."""
+    """Three sessions of three look-aheads, each fed from a thread of its own, tick by tick."""
     engine = LocalEngine([tiny_person()], capacity=4, threads=threads)
     seen = [Collector() for _ in range(3)]
     voices = [voice(2, seed) for seed in (11, 12, 13)]
+    lookaheads = (None, 40, 230)
+    needs = (1600, 640, 3680)
 
     def feed(index: int) -> None:
-        session = engine.open("tiny", seen[index].on_frame, seed=index)
-        session.push(voices[index][:1600])
+        session = engine.open(
+            "tiny", seen[index].on_frame, lookahead_ms=lookaheads[index], seed=index
+        )
+        session.push(voices[index][: needs[index]])
         for tick in range(20):
             seen[index].wait(frames=tick + 1)
-            start = 1600 + 640 * tick
+            start = needs[index] + 640 * tick
             session.push(voices[index][start : start + 640])
         seen[index].wait(frames=21)
 
@@ -156,11 +236,11 @@ def test_live_sessions_give_what_the_pipeline_gives(pipeline: Pipeline, threads:
         feeder.join(timeout=60)
     engine.close()
     for index, collector in enumerate(seen):
-        state = pipeline.initial_state(index)
+        state = pipeline.initial_state(index, lookaheads[index])
         assert collector.indices == list(range(21))
         for tick, frame in enumerate(collector.frames):
-            start = 0 if tick == 0 else 1600 + 640 * (tick - 1)
-            work = Work(state, voices[index][start : 1600 + 640 * tick])
+            start = 0 if tick == 0 else needs[index] + 640 * (tick - 1)
+            work = Work(state, voices[index][start : needs[index] + 640 * tick])
             pipeline.advance([work])
             assert work.i420 is not None
             assert np.abs(work.i420.astype(int) - frame.i420).max() <= 2

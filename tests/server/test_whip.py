@@ -79,6 +79,33 @@ async def test_the_wrong_kind_of_request(serving: Serving) -> None:
         assert (await client.get("/nothing")).status_code == 404
 
 
+async def test_a_session_chooses_among_the_look_aheads(serving: Serving) -> None:
+    engine = FakeEngine()
+    async with serving(engine) as server, http(server) as client:
+        for query, wanted in (("", 100), ("?lookahead=160", 160), ("?lookahead=40", 40)):
+            response = await client.post(f"/sessions{query}", content=offer(), headers=SDP)
+            assert response.status_code == 201
+            location = response.headers["location"]
+            assert (await client.get(f"{location}/stats")).json()["lookahead_ms"] == wanted
+            assert [session.lookahead_ms for session in engine.sessions] == [wanted]
+            await client.delete(location)
+        for query, status, words in (
+            ("120", 422, "'fake' can look ahead by 40, 100, 160 ms, not by 120."),
+            ("0", 422, "not by 0."),
+            ("-40", 400, "whole number"),
+            ("40.0", 400, "whole number"),
+            ("", 400, "whole number"),
+            ("²", 400, "whole number"),
+            ("9" * 5000, 400, "whole number"),
+        ):
+            response = await client.post(
+                "/sessions", params={"lookahead": query}, content=offer(), headers=SDP
+            )
+            assert response.status_code == status
+            assert words in response.json()["detail"]
+            assert not engine.sessions and len(server.app.state.sessions) == 0
+
+
 async def test_trickle(serving: Serving) -> None:
     async with serving() as server, http(server) as client:
         response = await client.post("/sessions", content=offer(), headers=SDP)
