@@ -87,6 +87,7 @@ export class WebRtcPath extends EventTarget {
 
   /** Servers may do without trickled candidates, so what comes back does not matter. */
   #patch(session, body) {
+    if (this.#closed) return;
     void this.#api
       .request(session, {
         method: "PATCH",

@@ -5,17 +5,22 @@ in those of any proxy, and the picture falls behind for good. None of those buff
 the browser acknowledges what it has received, and what counts is *excess*: how long the oldest
 message has been under way, beyond the quickest round trip of this connection.
 
-* Over :data:`FACE_EXCESS` no further frame is encoded: the old one is replaced by the next, and
-  nothing that was sent refers to what is missing.
+* Over :data:`FACE_EXCESS`, or while more is under way than goes through in that time, no further
+  frame is encoded: the old one is replaced by the next, and nothing that was sent refers to what is
+  missing.
 * Frames that were already encoded are dropped with all that follow until a key frame.
 * Over :data:`VOICE_EXCESS` voice is left out too: a gap in its pts.
 * Over :data:`GIVE_UP` seconds the connection is useless and should be ended.
+
+Before it comes to that, the encoder's bit rate follows what gets through (:meth:`Outbox.report`).
 """
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
+from visavis.server.rate.controller import Report
 from visavis.server.ws.framing import Kind, Packet
 
 __all__ = ["FACE_EXCESS", "GIVE_UP", "VOICE_EXCESS", "Outbox"]
@@ -26,11 +31,31 @@ GIVE_UP = 20.0
 ACK_SECONDS = 0.040
 """Browsers acknowledge every second packet of voice."""
 UNKNOWN_TRIP = 0.500
+RATE_SECONDS = 5.0
+"""The best delivery of so many seconds is taken for what the path can do."""
+SIZE_SHARE = 0.1
+STARVED_SECONDS = 1.0
 TRIP_DRIFT = 0.001
 """Seconds a second by which the quickest round trip is forgotten: routes change."""
+REPORT_SECONDS = 1.0
 VOICE_LIMIT = 8
 FACE_LIMIT = 4
 TEXT_LIMIT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A message under way."""
+
+    sequence: int
+    at: float
+    size: int
+    picture: int
+    """Bytes of picture in it."""
+    delivered: int
+    """Bytes that had been acknowledged when it was written."""
+    delivered_at: float
+    """When the last of them were; or when it was written, if nothing else was under way."""
 
 
 class Outbox:
@@ -40,12 +65,22 @@ class Outbox:
         self._texts: deque[str] = deque(maxlen=TEXT_LIMIT)
         self._voice: deque[tuple[int, bytes]] = deque()
         self._face: deque[tuple[int, bytes, bool]] = deque()
-        self._under_way: deque[tuple[int, float]] = deque()  # sequence number, when it was written
+        self._under_way: deque[_Sent] = deque()
+        self._waiting = 0  # bytes of them
+        self._pictures = 0  # how many of them are pictures
+        self._picture_size = 0.0  # bytes, on average
+        self._pictured = 0.0  # when the last one was written
+        self._delivered = 0  # bytes that were acknowledged, ever
+        self._delivered_at = 0.0
+        self._rates: deque[tuple[float, float]] = deque()  # when, bytes per second; falling
         self._sequence = 0
         self._generation = 0
         self._key_needed = False
         self._trip: float | None = None
         self._trip_time = 0.0
+        self._trips: list[float] = []  # since the last report
+        self._arrived = 0  # bytes of picture since the last report
+        self._reported: float | None = None
         self.shed_frames = 0
         """Frames that were encoded and not sent."""
         self.shed_voice = 0
@@ -61,11 +96,25 @@ class Outbox:
         if not self._under_way:
             return 0.0
         trip = UNKNOWN_TRIP if self._trip is None else min(self._trip, UNKNOWN_TRIP)
-        return max(0.0, now - self._under_way[0][1] - trip - ACK_SECONDS)
+        return max(0.0, now - self._under_way[0].at - trip - ACK_SECONDS)
 
     def takes_face(self, now: float) -> bool:
         """Whether another frame would get through in time."""
-        return len(self._face) < FACE_LIMIT and self.excess(now) < FACE_EXCESS
+        if len(self._face) >= FACE_LIMIT or self.excess(now) >= FACE_EXCESS:
+            return False
+        if self._trip is None or not self._rates:
+            # One frame shows what the path can do.
+            return not self._pictures and not self._face
+        usual = self._trip + ACK_SECONDS
+        waiting = self._waiting + sum(len(data) for _, data, _ in self._face)
+        through = waiting / self._rates[0][1]
+        if through + self._picture_size / self._rates[0][1] < usual + FACE_EXCESS:
+            return True
+        if self._pictures or self._face:
+            return False
+        # A frame that takes longer than that by itself waits until the way is free, but not for ever.
+        starved = now - self._pictured > STARVED_SECONDS
+        return through < (usual if starved else usual / 2)
 
     def put_text(self, text: str) -> None:
         """A control message; of too many the oldest is dropped."""
@@ -132,22 +181,61 @@ class Outbox:
             packet.key,
             self._generation,
         ).pack()
-        self._under_way.append((self._sequence, now))
+        picture = 0
+        if packet.kind is Kind.FACE:
+            picture = len(packet.payload)
+            self._pictures += 1
+            self._pictured = now
+            known = self._picture_size or picture
+            self._picture_size = known + SIZE_SHARE * (picture - known)
+        if not self._under_way:
+            self._delivered_at = now
+        sent = _Sent(
+            self._sequence, now, len(message), picture, self._delivered, self._delivered_at
+        )
+        self._under_way.append(sent)
+        self._waiting += len(message)
         self._sequence += 1
         return message
 
     def _first(self) -> int:
-        return self._under_way[0][0] if self._under_way else 0
+        return self._under_way[0].sequence if self._under_way else 0
 
     def acknowledged(self, sequence: int, now: float) -> None:
         """The browser has everything up to that sequence number."""
-        written: float | None = None
+        last: _Sent | None = None
         # A number that was never sent, or was acknowledged before, acknowledges nothing.
         while (sequence - self._first()) % (1 << 32) < len(self._under_way):
-            written = self._under_way.popleft()[1]
-        if written is None:
+            last = self._under_way.popleft()
+            self._waiting -= last.size
+            self._delivered += last.size
+            self._arrived += last.picture
+            self._pictures -= last.picture > 0
+        if last is None:
             return
-        trip = now - written
+        trip = max(1e-4, now - last.at)
+        self._delivered_at = now
+        # As BBR does (Cardwell et al. 2016): by the time since the delivery before, not since the
+        # sending, or what had long been on its way would count too.
+        rate = (self._delivered - last.delivered) / max(1e-4, now - last.delivered_at)
+        while self._rates and self._rates[-1][1] <= rate:
+            self._rates.pop()
+        self._rates.append((now, rate))
+        while self._rates[0][0] < now - RATE_SECONDS:
+            self._rates.popleft()
+        self._trips.append(trip)
         if self._trip is not None:
             trip = min(trip, self._trip + TRIP_DRIFT * (now - self._trip_time))
         self._trip, self._trip_time = trip, now
+
+    def report(self, now: float) -> Report | None:
+        """Once a second, what got through; None in between and while nothing is acknowledged."""
+        if self._reported is None:
+            self._reported = now
+        passed = now - self._reported
+        if passed < REPORT_SECONDS or not self._trips:
+            return None
+        # The quickest trip of the second: a queue that stands, not one late packet.
+        report = Report(lost=0.0, round_trip=min(self._trips), arrived=self._arrived * 8 / passed)
+        self._trips, self._arrived, self._reported = [], 0, now
+        return report

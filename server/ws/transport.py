@@ -168,7 +168,11 @@ class SocketTransport:
         packet = parse(data)
         match packet.kind:
             case Kind.ACKNOWLEDGEMENT:
-                self._outbox.acknowledged(packet.sequence, self._clock())
+                now = self._clock()
+                self._outbox.acknowledged(packet.sequence, now)
+                report = self._outbox.report(now)
+                if report is not None:
+                    self._events.report(report)
             case Kind.MICROPHONE:
                 if len(packet.payload) > LONGEST_PACKET:
                     raise RequestError("A packet has at most 60 ms of sound.", status=413)
