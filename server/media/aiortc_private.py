@@ -25,6 +25,7 @@ from aiortc.rtcrtpparameters import (
 from aiortc.rtcrtpreceiver import StreamStatistics
 
 from visavis.server.media.feedback import ReportReader
+from visavis.server.media.redundancy import split_red
 from visavis.server.rate.controller import Report
 from visavis.server.rate.pacing import BurstPacer
 
@@ -53,9 +54,11 @@ REPORT_EVERY_SECONDS = 1.0
 
 
 class PacketHandler(Protocol):
-    """Takes one audio packet."""
+    """Takes one audio packet; ``redundant`` if a later packet brought it again."""
 
-    def __call__(self, sequence: int, timestamp: int, payload: bytes) -> None: ...
+    def __call__(
+        self, sequence: int, timestamp: int, payload: bytes, redundant: bool = False
+    ) -> None: ...
 
 
 def _get(owner: object, name: str) -> Any:
@@ -159,14 +162,17 @@ def pace(sender: RTCRtpSender, pacer: BurstPacer) -> None:
     transport._send_rtp = paced  # type: ignore[method-assign]
 
 
-def tap_receiver(receiver: RTCRtpReceiver, payload_type: int, on_packet: PacketHandler) -> None:
+def tap_receiver(
+    receiver: RTCRtpReceiver, payload_type: int, red: int | None, on_packet: PacketHandler
+) -> None:
     """Hand every packet over as it comes, without jitter buffer, queue or decoder thread.
 
-    The statistics are kept, so that receiver reports go out as ever.
+    The statistics are kept, so that receiver reports go out as ever. ``red`` is the payload type of
+    redundant packets (RFC 2198), where they were agreed on.
     """
 
     async def handle(packet: rtp.RtpPacket, arrival_time_ms: int) -> None:
-        if packet.payload_type != payload_type:
+        if packet.payload_type not in (payload_type, red):
             return
         streams: dict[int, StreamStatistics] = _get(receiver, "remote_streams")
         if packet.ssrc not in streams:
@@ -174,11 +180,21 @@ def tap_receiver(receiver: RTCRtpReceiver, payload_type: int, on_packet: PacketH
                 return
             streams[packet.ssrc] = StreamStatistics(48_000)
         streams[packet.ssrc].add(packet)
-        on_packet(packet.sequence_number, packet.timestamp, packet.payload)
+        number, timestamp = packet.sequence_number, packet.timestamp
+        if packet.payload_type == payload_type:
+            on_packet(number, timestamp, packet.payload)
+            return
+        for block in split_red(packet.payload, timestamp, payload_type=payload_type):
+            earlier = (number - block.age) & 0xFFFF
+            on_packet(earlier, block.timestamp, block.payload, block.age > 0)
 
     async def receive(parameters: RTCRtpReceiveParameters) -> None:
         if _get(receiver, "started"):
             return
+        if red is not None:
+            parameters.codecs.append(
+                RTCRtpCodecParameters("audio/red", clockRate=48_000, channels=2, payloadType=red)
+            )
         receiver.transport._register_rtp_receiver(receiver, parameters)
         _set(receiver, "rtcp_task", asyncio.ensure_future(receiver._run_rtcp()))
         _set(receiver, "started", True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FADE_SAMPLES", "Concealer"]
+__all__ = ["FADE_SAMPLES", "Concealer", "repetition"]
 
 RATE = 48_000
 MIN_PERIOD = RATE // 400  # the highest voice, 400 Hz
@@ -18,6 +18,7 @@ HOLD_SAMPLES = RATE // 100  # the first 10 ms at full level
 FADE_SAMPLES = RATE * 60 // 1000
 MERGE_SAMPLES = RATE * 5 // 1000
 OFFSET_SAMPLES = RATE * 2 // 1000
+ALIKE = 0.8
 DECIMATION = 6  # the pitch is searched at 8 kHz, as in the standard
 
 _HISTORY = MAX_PERIOD * 3
@@ -97,6 +98,28 @@ class Concealer:
         self._made += n
         faded: NDArray[np.float32] = out * gain
         return faded
+
+
+def repetition(pcm: NDArray[np.float32], most: int) -> int:
+    """After how many samples the beginning of the sound comes again: so many can be left out.
+
+    Args:
+        pcm: ``f32[n]`` mono 48 kHz.
+        most: no more than so many samples.
+
+    Returns:
+        One pitch period or a few; 0 where nothing resembles the beginning closely.
+    """
+    window = MIN_PERIOD * 4
+    last = min(most, MAX_PERIOD, len(pcm) - window)
+    if last < MIN_PERIOD:
+        return 0
+    windows = np.lib.stride_tricks.sliding_window_view(pcm, window)[MIN_PERIOD : last + 1]
+    head = pcm[:window]
+    energy = np.einsum("ij,ij->i", windows, windows) * float(np.dot(head, head))
+    likeness = (windows @ head) / np.sqrt(energy + 1e-9)
+    best = int(np.argmax(likeness))
+    return best + MIN_PERIOD if likeness[best] > ALIKE else 0
 
 
 def _pitch_period(history: NDArray[np.float32]) -> int:

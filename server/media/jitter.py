@@ -7,12 +7,14 @@ lost, or simply not yet sent. So a missing packet has exactly the time the playo
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
-__all__ = ["Gap", "JitterBuffer", "RtpPayload"]
+__all__ = ["Gap", "JitterBuffer", "RtpPayload", "signed"]
 
 # A jump of the timestamps larger than this is a new start of the sender, not a loss to fill.
 MAX_GAP_SAMPLES = 48_000
+RECENT = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,8 @@ class RtpPayload:
 
     timestamp: int
     payload: bytes
+    redundant: bool = False
+    """Whether it came in a later packet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +58,22 @@ class JitterBuffer:
         self.late = 0
         self.overflowed = 0
         self.lost = 0
+        self.recovered = 0
+        self._given_up: deque[int] = deque(maxlen=RECENT)  # extended numbers of lost packets
 
     def __len__(self) -> int:
         return len(self._packets)
 
-    def add(self, sequence: int, timestamp: int, payload: bytes) -> int | None:
+    def add(
+        self, sequence: int, timestamp: int, payload: bytes, *, redundant: bool = False
+    ) -> int | None:
         """Take a packet from the network.
 
         Args:
             sequence: the 16-bit RTP sequence number.
             timestamp: the 32-bit RTP timestamp, 48 kHz.
             payload: the codec's bytes.
+            redundant: whether a later packet brought it again, as most do that were not lost.
 
         Returns:
             How many samples lie between what plays next and this packet; None when the packet is
@@ -74,20 +83,20 @@ class JitterBuffer:
             extended, time = sequence, timestamp
             self._next = extended
         else:
-            extended = self._highest + _signed(sequence - self._highest, 16)
-            time = self._timestamp + _signed(timestamp - self._timestamp, 32)
+            extended = self._highest + signed(sequence - self._highest, 16)
+            time = self._timestamp + signed(timestamp - self._timestamp, 32)
             if abs(extended - self._highest) > 1000:
                 # Not a reordering: the sender began again.
                 self._packets.clear()
                 self._next, self._expected, self._highest = extended, None, None
         assert self._next is not None
         if extended in self._packets:
-            self.duplicates += 1
+            self.duplicates += not redundant
             return None
         if extended < self._next and not self._rewind(extended):
-            self.late += 1
+            self.late += not redundant or extended in self._given_up
             return None
-        self._packets[extended] = RtpPayload(time, payload)
+        self._packets[extended] = RtpPayload(time, payload, redundant)
         if self._highest is None or extended > self._highest:
             self._highest, self._timestamp = extended, time
         while len(self._packets) > self._capacity:
@@ -122,6 +131,7 @@ class JitterBuffer:
         sequence = self._next if packet is not None else min(self._packets)
         packet = self._packets[sequence]
         lost = sequence - self._next
+        self._given_up.extend(range(max(self._next, sequence - RECENT), sequence))
         self._next = sequence
         self.lost += lost
         missing = 0 if self._expected is None else packet.timestamp - self._expected
@@ -131,6 +141,7 @@ class JitterBuffer:
             return Gap(missing - self.absorbed, lost)
         del self._packets[sequence]
         self._next = sequence + 1
+        self.recovered += packet.redundant
         return packet
 
     def played(self, packet: RtpPayload, samples: int) -> None:
@@ -138,7 +149,7 @@ class JitterBuffer:
         self._expected = packet.timestamp + samples
 
 
-def _signed(difference: int, bits: int) -> int:
+def signed(difference: int, bits: int) -> int:
     """A difference of wrapping counters, as the nearest signed number."""
     half = 1 << (bits - 1)
     return ((difference + half) & ((1 << bits) - 1)) - half

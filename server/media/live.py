@@ -30,6 +30,7 @@ from visavis.server.media.sdp import Fragment, parse_offer
 from visavis.server.media.stats import MediaObserver, RunningMean, SessionReport
 from visavis.server.media.transport import Transport, TransportEvents, VoiceEncoder
 from visavis.server.media.voice import VoiceLine
+from visavis.server.rate.plan import SendPlan
 
 __all__ = ["AnyTransport", "LiveSession", "MediaOptions"]
 
@@ -96,12 +97,14 @@ class LiveSession:
         self._encode_future: asyncio.Future[Encoded] | None = None
         self._encode_ms = RunningMean()
         self._face = FaceLine()
+        self._send_plan = SendPlan(person.width, person.height)
         self._voice: VoiceLine | None = None
         self._budget = BudgetControl(options.budget_ms / 1000)
         self._first_due = 0.0  # when the voice of frame 0 of the whole session left
         self._media_origin: float | None = None
         self._base_tick = 0  # the session's number of the engine session's frame 0
         self._frames_missing = 0
+        self._stalls = 0
         self._last_tick = -1
         self._suspended = False
         self._closed = False
@@ -139,6 +142,8 @@ class LiveSession:
                 key_frame=self._face.want_key_frame,
                 state=self._peer_state,
                 clear=self.clear,
+                estimate=lambda bits: self._send_plan.remb(bits, self._clock()),
+                report=lambda report: self._send_plan.report(report, self._clock()),
             )
         )
         self._peer = transport
@@ -296,6 +301,8 @@ class LiveSession:
             if wait < -STALL_SECONDS:
                 # The loop stood still. What came meanwhile is still in the sockets: read it first,
                 # or it would be taken for lost.
+                self._microphone.stalled(self._clock() + 2 * DRAIN_SECONDS)
+                self._stalls += 1
                 await asyncio.sleep(DRAIN_SECONDS)
             else:
                 await asyncio.sleep(max(0.0, wait))
@@ -316,8 +323,11 @@ class LiveSession:
         if change:
             voice.delay_more(change)
 
-    def _microphone_packet(self, sequence: int, timestamp: int, payload: bytes) -> None:
-        self._microphone.add(sequence, timestamp, payload, now=self._clock())
+    def _microphone_packet(
+        self, sequence: int, timestamp: int, payload: bytes, redundant: bool = False
+    ) -> None:
+        now = self._clock()
+        self._microphone.add(sequence, timestamp, payload, now=now, redundant=redundant)
 
     # -- the picture ------------------------------------------------------------------------
 
@@ -329,18 +339,19 @@ class LiveSession:
             return
         job = self._face.next_job(due_of_first=self._due_of_first(self._voice), now=now)
         if job is not None:
-            future = self._loop.run_in_executor(self._encoders, self._encode, job)
+            rate, size = self._send_plan.ask(now)
+            future = self._loop.run_in_executor(self._encoders, self._encode, job, rate, size)
             self._encode_future = future
             future.add_done_callback(self._encoded)
 
-    def _encode(self, job: Job) -> Encoded:
+    def _encode(self, job: Job, rate: int, size: tuple[int, int]) -> Encoded:
         """In the pool; a session has one job there at a time."""
         if self._encoder is None:
             assert self._peer is not None
             self._encoder = open_encoder(
                 self._peer.video_mime_type, self.person.width, self.person.height
             )
-        return self._encoder.encode(job.index, job.i420, key=job.key)
+        return self._encoder.encode(job.index, job.i420, key=job.key, bit_rate=rate, size=size)
 
     def _encoded(self, future: asyncio.Future[Encoded]) -> None:
         if future.cancelled() or future.exception() is not None:
@@ -370,6 +381,7 @@ class LiveSession:
             if self._last_tick >= 0:
                 self._frames_missing += encoded.index - self._last_tick - 1
             self._last_tick = encoded.index
+            self._send_plan.sent(len(encoded.data), now, key=encoded.key)
             if not peer.send_face(encoded, encoded.index * VIDEO_PTS_PER_TICK):
                 self._face.want_key_frame()
 
@@ -382,11 +394,16 @@ class LiveSession:
         budget = self._budget.seconds * 1000
         engine = None if self._engine is None else self._engine.stats()
         trip = None if peer is None else peer.round_trip_ms
+        width, height = self._send_plan.size
+        drift = self._microphone.drift_ppm
         return SessionReport(
             state=self.state,
+            path="none" if peer is None else peer.path,
             uptime_s=round(self._clock() - self._created, 3),
             frames_sent=self._face.sent,
             frames_skipped=self._frames_missing,
+            frames_shed=0 if peer is None else peer.shed_frames,
+            voice_shed_ms=0.0 if peer is None else peer.shed_voice * 20.0,
             frames_distinct=self._face.distinct,
             receive_depth_ms=round(depth, 2),
             lookahead_ms=self._lookahead_ms,
@@ -398,4 +415,18 @@ class LiveSession:
             skipped_audio_ms=round(self._microphone.skipped_samples / 48, 1),
             packets_lost=self._microphone.lost,
             round_trip_ms=None if trip is None else round(trip, 2),
+            depth_target_ms=round(self._microphone.target_seconds * 1000, 2),
+            drift_ppm=None if drift is None else round(drift, 1),
+            audio_skips=self._microphone.skips,
+            audio_cuts=self._microphone.cuts,
+            packets_recovered=self._microphone.recovered,
+            stalls=self._stalls,
+            voice_steps_skipped=0 if self._voice is None else self._voice.skipped_steps,
+            target_bps=self._send_plan.target,
+            estimate_bps=self._send_plan.estimate,
+            frame_width=width,
+            frame_height=height,
+            size_changes=self._send_plan.size_changes,
+            key_frames=self._send_plan.key_frames,
+            key_frame_requests=self._face.key_frame_requests,
         )

@@ -26,10 +26,12 @@ from visavis.server.media.sdp import (
     Fragment,
     Offer,
     choose_video,
+    with_redundancy,
     with_short_packets,
 )
 from visavis.server.media.tracks import PacketTrack
 from visavis.server.media.transport import TransportEvents
+from visavis.server.rate.pacing import BurstPacer
 
 __all__ = ["Peer"]
 
@@ -77,6 +79,7 @@ class Peer:
         self._ntp_origin: int | None = None
         self._username = ""
         self._candidates = 0
+        self._pacer = BurstPacer()
         servers = [
             RTCIceServer(urls=s.url, username=s.username, credential=s.credential)
             for s in ice_servers
@@ -125,9 +128,12 @@ class Peer:
             if self._loopback:
                 private.offer_loopback(connection)
             await connection.setLocalDescription()
+            for transceiver in connection.getTransceivers():
+                if transceiver.kind == "video":
+                    private.pace(transceiver.sender, self._pacer)
         except (ValueError, InvalidAccessError, InvalidStateError, OperationError) as error:
             raise OfferError(f"The offer cannot be answered: {error}.") from error
-        return with_short_packets(connection.localDescription.sdp)
+        return with_redundancy(with_short_packets(connection.localDescription.sdp), offer.red)
 
     def _prepare_voice(self, transceiver: RTCRtpTransceiver, offer: Offer) -> None:
         opus = next(c for c in private.codecs_of(transceiver) if c.mimeType == "audio/opus")
@@ -138,7 +144,8 @@ class Peer:
         transceiver.sender.replaceTrack(self.voice)
         private.report_media_time(transceiver.sender, lambda: self._ntp_of(self.voice))
         if offer.sends_audio:
-            private.tap_receiver(transceiver.receiver, opus.payloadType, self._events.packet)
+            red = offer.red.get(opus.payloadType)
+            private.tap_receiver(transceiver.receiver, opus.payloadType, red, self._events.packet)
 
     def _prepare_face(self, transceiver: RTCRtpTransceiver, offer: Offer) -> None:
         codecs = choose_video(private.codecs_of(transceiver), prefer_h264=self._prefer_h264)
@@ -147,6 +154,9 @@ class Peer:
         transceiver.direction = "sendonly"
         transceiver.sender.replaceTrack(self.face)
         private.on_key_frame_request(transceiver.sender, self._events.key_frame)
+        private.on_feedback(
+            transceiver.sender, VIDEO_CLOCK_RATE, self._events.estimate, self._events.report
+        )
         private.report_media_time(transceiver.sender, lambda: self._ntp_of(self.face))
         private.set_extension_map(transceiver.sender, PlayoutDelayMap())
         identifier = offer.video_extensions.get(PLAYOUT_DELAY_URI)
@@ -184,12 +194,23 @@ class Peer:
         if fragment.complete:
             await self._connection.addIceCandidate(None)
 
+    @property
+    def shed_frames(self) -> int:
+        """Frames that were dropped because aiortc's sender was stuck."""
+        return self.face.dropped
+
+    @property
+    def shed_voice(self) -> int:
+        """Packets of voice likewise."""
+        return self.voice.dropped
+
     def send_voice(self, packet: bytes, pts: int) -> None:
         """Send 20 ms of voice; ``pts`` in samples at 48 kHz."""
         self.voice.put(packet, pts)
 
     def send_face(self, encoded: Encoded, pts: int) -> bool:
         """Send a frame, ``pts`` at 90 kHz; False if an older one had to be dropped for it."""
+        self._pacer.rate = encoded.bit_rate or self._pacer.rate
         return self.face.put(encoded.data, pts)
 
     def clear(self, generation: int) -> None:

@@ -13,9 +13,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.server.media.conceal import FADE_SAMPLES, Concealer
+from visavis.server.media.arrivals import DriftEstimate, Lateness
+from visavis.server.media.conceal import FADE_SAMPLES, Concealer, repetition
 from visavis.server.media.depth import CHUNK, DepthControl
-from visavis.server.media.jitter import Gap, JitterBuffer
+from visavis.server.media.jitter import Gap, JitterBuffer, signed
 
 __all__ = ["Decoder", "MicrophoneStream"]
 
@@ -46,10 +47,16 @@ class MicrophoneStream:
         self._jitter = JitterBuffer()
         self._concealer = Concealer()
         self._depth = DepthControl()
+        self._lateness = Lateness()
+        self._drift = DriftEstimate()
+        self._timestamp: int | None = None  # of the last packet, extended to never wrap
+        self._ignored_until = -math.inf
         self._pcm = np.zeros(0, np.float32)
         self._position = 0
         self._packet_samples = CHUNK // 2
         self._filled = 0
+        self._target = 0.0
+        self._late = 0.0
         self._begun = False
         self._floor = QUIET
         self.shift_seconds = 0.0
@@ -58,8 +65,10 @@ class MicrophoneStream:
         """Sound that was made up in place of sound that did not come."""
         self.skipped_samples = 0
         """Sound that was left out because the buffer was too deep."""
+        self.skips = 0
+        """How often sound was left out in silence, or a pitch period of speech."""
         self.cuts = 0
-        """How often sound was left out while somebody spoke."""
+        """How often sound was left out while somebody spoke, whatever it was."""
 
     @property
     def lost(self) -> int:
@@ -67,29 +76,72 @@ class MicrophoneStream:
         return self._jitter.lost
 
     @property
+    def recovered(self) -> int:
+        """Lost packets whose sound a later packet brought again."""
+        return self._jitter.recovered
+
+    @property
     def depth_seconds(self) -> float:
         """How long a packet waits on average between its arrival and its step."""
         return max(0.0, self._depth.mean_slack)
+
+    @property
+    def target_seconds(self) -> float:
+        """For how late a packet the buffer is deep enough, or about to become so."""
+        return self._target
+
+    @property
+    def drift_ppm(self) -> float | None:
+        """How much faster than ours the microphone's clock is; None until it is known."""
+        return self._drift.ppm
 
     @property
     def waiting_samples(self) -> int:
         """Samples that are there and not yet pulled."""
         return len(self._pcm) + len(self._jitter) * self._packet_samples
 
-    def add(self, sequence: int, timestamp: int, payload: bytes, *, now: float) -> None:
-        """Take a packet that came at ``now``."""
-        ahead = self._jitter.add(sequence, timestamp, payload)
+    def add(
+        self, sequence: int, timestamp: int, payload: bytes, *, now: float, redundant: bool = False
+    ) -> None:
+        """Take a packet that came at ``now``; ``redundant`` if a later packet brought it again."""
+        before = self._jitter.late
+        ahead = self._jitter.add(sequence, timestamp, payload, redundant=redundant)
+        if redundant and ahead is None and self._jitter.late == before:
+            return  # it was not lost
+        if self._timestamp is None:
+            self._timestamp = timestamp
+        self._timestamp += signed(timestamp - self._timestamp, 32)
+        if now < self._ignored_until:
+            return
+        self._late = self._lateness.arrived(now, self._timestamp)
+        self._drift.arrived(now, self._timestamp)
         if ahead is not None:
             ahead = len(self._pcm) + max(0, ahead - self._filled)
-            self._depth.arrived(now, self._position + ahead)
+            self._depth.arrived(now, self._position + ahead, self._late)
+        elif self._jitter.late > before:
+            self._miss(now)
+
+    def stalled(self, until: float) -> None:
+        """We stood still: when packets came that are read before ``until`` is not known."""
+        self._ignored_until = until
+
+    def _miss(self, now: float) -> None:
+        """The last packet came too late to be played."""
+        if now >= self._ignored_until and self._begun:
+            self._lateness.missed(now, self._late)
+            self._depth.missed()
 
     def pull(self, due: float) -> NDArray[np.float32]:
         """The step that is due at ``due``, ``f32[960]``; silence when the microphone is silent."""
         self.shift_seconds = 0.0
         if self._position // CHUNK % PLAN_STEPS == 0:
-            plan = self._depth.plan(due, self._position)
+            self._target = self._lateness.target(due)
+            plan = self._depth.plan(due, self._position, self._target)
             self.shift_seconds = plan.shift
-            if plan.skip:
+            if plan.insert:
+                self._pcm = np.concatenate([self._pcm, self._make_up(plan.insert)])
+                self._depth.inserted(plan.insert)
+            elif plan.skip:
                 self._skip(plan.skip, at_once=plan.at_once)
         self._fill(CHUNK, due, make_up=True)
         self._position += CHUNK
@@ -136,7 +188,7 @@ class MicrophoneStream:
         if not lost and self._begun and self._filled <= FADE_SAMPLES:
             # It came after all, so a deeper buffer would have helped. Longer than the fade it is
             # a pause of the sender, and no buffer helps.
-            self._depth.widen(now)
+            self._miss(now)
         self._filled = 0
 
     def _make_up(self, samples: int) -> NDArray[np.float32]:
@@ -155,14 +207,18 @@ class MicrophoneStream:
             return
         reach = self._pcm[: CHUNK + surplus]
         quiet = _level(reach) < min(LOUD, max(QUIET, 2 * self._floor))
+        cut = at_once and not quiet
         if not quiet and not at_once:
-            return
+            surplus = repetition(reach, surplus)
+            if not surplus:
+                return
         rise = np.linspace(0.0, 1.0, CROSSFADE, dtype=np.float32)
         joint = reach[:CROSSFADE] * (1 - rise) + reach[surplus : surplus + CROSSFADE] * rise
         self._pcm = np.concatenate([joint, self._pcm[surplus + CROSSFADE :]])
         self._depth.inserted(-surplus)
         self.skipped_samples += surplus
-        self.cuts += not quiet
+        self.cuts += cut
+        self.skips += not cut
 
 
 def _level(pcm: NDArray[np.float32]) -> float:

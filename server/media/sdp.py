@@ -20,6 +20,7 @@ __all__ = [
     "choose_video",
     "parse_fragment",
     "parse_offer",
+    "with_redundancy",
     "with_short_packets",
 ]
 
@@ -33,6 +34,7 @@ class Offer:
 
     ``text`` is the offer without the candidates that we cannot use. ``sends_audio`` says whether a
     microphone will come; ``video_extensions`` are the header extensions of the video section.
+    ``red`` says under which payload type each audio codec may come redundantly (RFC 2198).
     """
 
     text: str
@@ -41,6 +43,7 @@ class Offer:
     username: str
     video_codecs: tuple[str, ...]
     video_extensions: dict[str, int]
+    red: dict[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,15 @@ def parse_offer(text: str) -> Offer:
         username=username,
         video_codecs=codecs,
         video_extensions={e.uri: e.id for e in video[0].rtp.headerExtensions},
+        red=_redundant(text) if audio and audio[0].direction != "recvonly" else {},
     )
+
+
+def _redundant(text: str) -> dict[int, int]:
+    """For each codec that may come redundantly, and twice the same, the payload type of that."""
+    known = set(re.findall(r"(?mi)^a=rtpmap:(\d{1,3}) red/48000(?:/2)?\s*$", text))
+    formats = re.findall(r"(?m)^a=fmtp:(\d{1,3}) (\d{1,3})/(\d{1,3})(?:/\d+)*\s*$", text)
+    return {int(one): int(red) for red, one, two in formats if red in known and one == two}
 
 
 def _usable_candidates(text: str) -> str:
@@ -165,6 +176,21 @@ def choose_video(
                 rtx = [c for c in common if c.parameters.get("apt") == codec.payloadType]
                 return [codec, *rtx]
     raise OfferError("The video section offers no form of VP8 or H.264 that the server speaks.")
+
+
+def with_redundancy(answer: str, red: dict[int, int]) -> str:
+    """Ask for each microphone packet to bring the one before it again (RFC 2198).
+
+    aiortc does not know of it. It stands first, for what stands first is sent.
+    """
+    section = re.search(r"(?m)^m=audio \d+ \S+ (\d+)(?= |\r\n)", answer)
+    opus = int(section[1]) if section else -1
+    if section is None or opus not in red:
+        return answer
+    number = red[opus]
+    lines = f"a=rtpmap:{number} red/48000/2\r\na=fmtp:{number} {opus}/{opus}\r\n"
+    answer = answer[: section.start(1)] + f"{number} " + answer[section.start(1) :]
+    return answer.replace(f"a=rtpmap:{opus} ", f"{lines}a=rtpmap:{opus} ", 1)
 
 
 def with_short_packets(answer: str) -> str:

@@ -13,10 +13,16 @@ class SessionReport:
     """The numbers of ``GET /sessions/ID/stats``; times in milliseconds unless they say seconds."""
 
     state: str
+    path: str
+    """``webrtc`` or ``websocket``."""
     uptime_s: float
     frames_sent: int
     frames_skipped: int
     """Ticks without a picture: not drawn in time, or drawn and too late."""
+    frames_shed: int
+    """Frames that were encoded and not sent, because the network takes no more."""
+    voice_shed_ms: float
+    """Voice that was not sent for the same reason."""
     frames_distinct: int
     """Frames that differ from the one sent before."""
     receive_depth_ms: float
@@ -36,6 +42,32 @@ class SessionReport:
     """Sound that was left out because too much was waiting."""
     packets_lost: int
     round_trip_ms: float | None
+    depth_target_ms: float
+    """For how late a microphone packet the receive depth is kept: the 95th percentile, or more for
+    a while after one came too late."""
+    drift_ppm: float | None
+    """How much faster than ours the microphone's clock is; None for the first half minute."""
+    audio_skips: int
+    """How often surplus sound was left out unheard: in silence, or a pitch period of speech."""
+    audio_cuts: int
+    """How often sound was cut at once, because over 120 ms waited, or at the start."""
+    packets_recovered: int
+    """Lost microphone packets whose sound a later packet brought again."""
+    stalls: int
+    """How often this server stood still for more than 30 ms."""
+    voice_steps_skipped: int
+    """Pieces of 20 ms of voice that were left out after such a stall."""
+    target_bps: int
+    """What the picture's encoder is asked for, in bits per second."""
+    estimate_bps: int | None
+    """What the receiver thinks it can take (REMB), in bits per second."""
+    frame_width: int
+    frame_height: int
+    size_changes: int
+    """How often the picture's size was changed to suit the bit rate."""
+    key_frames: int
+    key_frame_requests: int
+    """How often the receiver asked for one; most requests are answered together."""
 
 
 class MediaObserver(Protocol):

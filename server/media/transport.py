@@ -15,8 +15,13 @@ from numpy.typing import NDArray
 from visavis.server.media.aiortc_private import PacketHandler
 from visavis.server.media.encoder import Encoded
 from visavis.server.media.receive import Decoder
+from visavis.server.rate.controller import Report
 
 __all__ = ["Transport", "TransportEvents", "VoiceEncoder"]
+
+
+def _ignore(news: object) -> None:
+    """For a transport whose peer says nothing of that kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,10 @@ class TransportEvents:
     """``connected``, ``failed`` or ``closed``."""
     clear: Callable[[], None]
     """The peer interrupts what is being said."""
+    estimate: Callable[[int], None] = _ignore
+    """How much the peer thinks it can take, in bits per second."""
+    report: Callable[[Report], None] = _ignore
+    """What became of the picture's packets."""
 
 
 class VoiceEncoder(Protocol):
@@ -66,6 +75,14 @@ class Transport(Protocol):
     @property
     def round_trip_ms(self) -> float | None:
         """None until it is known."""
+
+    @property
+    def shed_frames(self) -> int:
+        """Frames that were given to it and not sent, because the network takes no more."""
+
+    @property
+    def shed_voice(self) -> int:
+        """Packets of voice that were not sent for the same reason."""
 
     @property
     def takes_face(self) -> bool:

@@ -57,7 +57,7 @@ def _compute() -> None:
     )
 
 
-def _no_packet(sequence: int, timestamp: int, payload: bytes) -> None:
+def _no_packet(sequence: int, timestamp: int, payload: bytes, redundant: bool = False) -> None:
     pass
 
 

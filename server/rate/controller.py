@@ -1,6 +1,6 @@
 """The bit rate of the picture: what the receiver's reports say that the path carries. Pure.
 
-Two kinds of news come. An *estimate* (REMB, draft-alvestrand-rmcat-remb) is the receiver's own, from
+Two kinds of news come. An *estimate* (REMB, draft-alvestrand-rmcat-remb) is the receiver's, from
 the delay of what it got. A *report* (RFC 3550, RR) says how much was lost and how long the round
 trip was. (Transport-wide feedback would say more; aiortc does not know it.)
 

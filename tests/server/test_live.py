@@ -297,8 +297,8 @@ async def test_a_peer_that_says_goodbye_is_gone_at_once(serving: Serving) -> Non
 
 async def test_a_session_whose_engine_fails_is_ended(serving: Serving) -> None:
     class Failing(FakeEngine):
-        def open(self, person, on_frame, *, seed=None, on_error=None):  # type: ignore[no-untyped-def]
-            session = super().open(person, on_frame, seed=seed)
+        def open(self, person, on_frame, *, on_error=None, **options):  # type: ignore[no-untyped-def]
+            session = super().open(person, on_frame, **options)
             self.fail = lambda: on_error(EngineError("The picture could not be drawn."))
             return session
 

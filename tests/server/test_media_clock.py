@@ -80,6 +80,29 @@ def test_the_budget_is_bounded() -> None:
     assert budget.seconds == pytest.approx(LEAST)
 
 
+@pytest.mark.parametrize("phase", range(12))
+def test_a_freeze_of_300_ms_changes_nothing(phase: int) -> None:
+    """Frames that were due in it are late by up to its length, and the next few catch up."""
+    budget = BudgetControl(0.020)
+    now, _ = _feed(budget, 0.012, 0.0, 6 + phase * 0.04)
+    before = budget.seconds
+    changed = 0.0
+    for late in (0.30, 0.26, 0.22, 0.18, 0.14, 0.10, 0.06, 0.02):
+        budget.ready(late)
+        changed += budget.plan(now)
+    now, later = _feed(budget, 0.012, now, 6)
+    assert changed == later == 0.0
+    assert budget.seconds == before
+
+
+def test_what_was_needed_once_is_given_back_within_five_seconds() -> None:
+    budget = BudgetControl(0.020)
+    now, _ = _feed(budget, 0.120, 0.0, 10)
+    assert budget.seconds > 0.115
+    now, _ = _feed(budget, 0.010, now, 3 + 5)  # the memory is 2.4 s long
+    assert budget.seconds < 0.035
+
+
 def test_single_late_frames_change_nothing() -> None:
     budget = BudgetControl(0.020)
     now = 0.0
