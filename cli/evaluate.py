@@ -82,7 +82,7 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     """``visavis evaluate lips``."""
     try:
-        from visavis.finetune.lips.yardstick import Options, evaluate
+        from visavis.finetune.lips.yardstick.evaluation import Options, evaluate
     except ImportError as error:
         raise ConfigError(
             f"This needs {error.name}: pip install 'visavis[cpu,finetune]'."

@@ -121,3 +121,21 @@ def test_a_person_named_by_the_environment(tmp_path: Path) -> None:
     done = visavis("serve", "--port", "0", VISAVIS_PERSON=str(tmp_path / "gone.person"))
     assert done.returncode == ExitCode.PERSON_REFUSED
     assert "gone.person" in sentence(done)
+
+
+def test_an_evaluation_without_a_folder_of_clips(tmp_path: Path) -> None:
+    done = visavis("evaluate", "lips", "--clips", tmp_path / "nowhere", "--voices", "0")
+    assert done.returncode == ExitCode.STARTUP_FAILURE
+    assert "nowhere" in sentence(done)
+    assert done.stdout == ""
+
+
+def test_an_evaluation_without_its_extra_says_which() -> None:
+    code = (
+        "import sys; sys.modules['scipy'] = None\n"
+        "from visavis.cli.main import main\n"
+        "sys.exit(main(['evaluate', 'lips']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == ExitCode.STARTUP_FAILURE
+    assert "visavis[cpu,finetune]" in sentence(done)

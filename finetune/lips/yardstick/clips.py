@@ -19,7 +19,7 @@ from visavis.engines.sound_file import SoundFile
 from visavis.finetune.lips.yardstick.mouth import Mouth, mouth_of, without_pose
 from visavis.finetune.lips.yardstick.tracks import track_clip
 
-__all__ = ["FPS", "Piece", "frame_times", "read_clips", "read_sound"]
+__all__ = ["FPS", "RATE", "TICK", "Piece", "find_clips", "frame_times", "read_clips", "read_sound"]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -70,6 +70,20 @@ def read_sound(path: Path) -> F32:
         return np.concatenate([pcm for _, pcm in file.samples()])
 
 
+def find_clips(folder: Path) -> list[Path]:
+    """The clips of a folder, by name.
+
+    Raises:
+        ConfigError: it is no folder, or holds no clip.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder.")
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
+    if not paths:
+        raise ConfigError(f"There is no clip in {folder}.")
+    return paths
+
+
 def read_clips(folder: Path, cache: Path, tracker: Path | None) -> list[Piece]:
     """Read and track every clip of a folder.
 
@@ -82,12 +96,7 @@ def read_clips(folder: Path, cache: Path, tracker: Path | None) -> list[Piece]:
         ConfigError: the folder holds no clip, or one must be tracked and there is no tracker.
         PersonFileError, AudioInputError: a clip cannot be used.
     """
-    if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder.")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
-    if not paths:
-        raise ConfigError(f"There is no clip in {folder}.")
-    return [piece for path in paths for piece in _read(path, cache, tracker)]
+    return [piece for path in find_clips(folder) for piece in _read(path, cache, tracker)]
 
 
 def _read(path: Path, cache: Path, tracker: Path | None) -> list[Piece]:

@@ -20,7 +20,7 @@ from visavis.finetune.lips.yardstick.clip_report import (
     figures_of,
 )
 from visavis.finetune.lips.yardstick.clip_table import clip_table
-from visavis.finetune.lips.yardstick.clips import Piece, read_clips
+from visavis.finetune.lips.yardstick.clips import Piece, find_clips, read_clips
 from visavis.finetune.lips.yardstick.gate_table import gate_json, silence_toys
 from visavis.finetune.lips.yardstick.hour import hour
 from visavis.finetune.lips.yardstick.listener import (
@@ -134,6 +134,8 @@ class _Run:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._started = time.monotonic()
+        if options.clips is not None:
+            find_clips(options.clips)  # before the person is loaded, which takes its time
         self._lips = lips_of(options.lips, options.load, options.lookahead_ms, options.params)
         self._recorder = Recorder(self._lips)
         self._against: Lips | None = None

@@ -65,12 +65,11 @@ def find_cuts(change: F64) -> list[int]:
     Args:
         change: float64[N], mean difference of luma to the frame before, in levels.
     """
-    if len(change) < 3:
+    if len(change) < 4:
         return []
-    beside = np.maximum(np.maximum(change[:-2], change[2:]), _LEAST_CHANGE)
     # The first frame has none before it, so its change says nothing.
-    beside[0] = max(change[2], _LEAST_CHANGE)
-    return [int(i) + 1 for i in np.flatnonzero(change[1:-1] >= _CUT_RATIO * beside)]
+    beside = np.maximum(np.maximum(change[1:-2], change[3:]), _LEAST_CHANGE)
+    return [int(i) + 2 for i in np.flatnonzero(change[2:-1] >= _CUT_RATIO * beside)]
 
 
 def track_clip(path: Path, cache: Path, tracker: Path | None) -> ClipTrack:
