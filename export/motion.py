@@ -37,7 +37,8 @@ def export_motion(motion: Motion) -> bytes:
 
     Returns:
         the file. Inputs `features` f32[N, 4, F], `state_i` f32[N, ...]; outputs `tract`
-        f32[N, 2, 9] with probabilities (not logits) in the last three channels, `next_state_i`.
+        f32[N, H, 2, 9], a head per look-ahead, with probabilities (not logits) in the last three
+        channels, and `next_state_i`.
     """
     step = MotionStep(motion.eval())
     features = torch.zeros(2, ROWS, motion.config.features)
@@ -54,7 +55,8 @@ def export_motion(motion: Motion) -> bytes:
             output_names=outputs,
             opset_version=OPSET,
             dynamo=True,
-            dynamic_shapes=tuple({0: batch} for _ in inputs),
+            # The states are variadic: they come as one tuple.
+            dynamic_shapes=({0: batch}, tuple({0: batch} for _ in inputs[1:])),
             verbose=False,
         )
     if program is None:
@@ -71,8 +73,8 @@ def verify_motion(graph: bytes, motion: Motion, *, batch: int = 3, ticks: int = 
     rng = np.random.default_rng(0)
     rows = rng.normal(0.0, 1.5, (batch, ticks * ROWS, motion.config.features)).astype(np.float32)
     with torch.no_grad():
-        want, _, _ = motion.eval()(torch.from_numpy(rows), motion.initial_state(batch))
-        want[:, :, MOVES:] = torch.sigmoid(want[:, :, MOVES:])
+        want, _, _, _ = motion.eval()(torch.from_numpy(rows), motion.initial_state(batch))
+        want[..., MOVES:] = torch.sigmoid(want[..., MOVES:])
     _, outputs = _names(motion)
     state = [s.numpy() for s in motion.initial_state(batch)]
     worst = 0.0
@@ -81,7 +83,7 @@ def verify_motion(graph: bytes, motion: Motion, *, batch: int = 3, ticks: int = 
         feed |= {f"state_{i}": s for i, s in enumerate(state)}
         tract, *state = session.run(outputs, feed)
         worst = max(
-            worst, float(np.abs(tract - want[:, k * STEPS : (k + 1) * STEPS].numpy()).max())
+            worst, float(np.abs(tract - want[:, :, k * STEPS : (k + 1) * STEPS].numpy()).max())
         )
     return worst
 
@@ -90,21 +92,23 @@ def motion_graph(motion: Motion) -> dict[str, Any]:
     """The entry under `graphs` in person.json."""
     inputs, outputs = _names(motion)
     states = [["N", *shape] for shape in motion.state_shapes()]
+    heads = len(motion.config.lookaheads)
     return {
         "inputs": dict(zip(inputs, [["N", ROWS, motion.config.features], *states], strict=True)),
-        "outputs": dict(zip(outputs, [["N", STEPS, CHANNELS], *states], strict=True)),
+        "outputs": dict(zip(outputs, [["N", heads, STEPS, CHANNELS], *states], strict=True)),
         "state": [list(pair) for pair in zip(inputs[1:], outputs[1:], strict=True)],
         "variants": {"fp32": "motion.fp32.onnx"},
     }
 
 
 def motion_stage(motion: Motion, *, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The entry under `stages` in person.json; `params` are differences from `tract@1`'s own."""
+    """The entry under `stages` in person.json; `params` are differences from `tract@2`'s own."""
     return {
-        "op": "tract@1",
+        "op": "tract@2",
         "params": {
             "graph": "motion",
             "state": [list(shape) for shape in motion.state_shapes()],
+            "lookaheads": list(motion.config.lookaheads),
             **(params or {}),
         },
         "parts": {name: f"motion/{name}.npy" for name in ("rest", "map", "closed", "liptooth")},

@@ -177,7 +177,7 @@ def _measured(data: Mapping[str, NDArray[np.generic]], frames: int) -> Measured:
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
     from visavis.export.motion import write_motion
-    from visavis.finetune.lips.listen import frame_tract, hear, read_audio
+    from visavis.finetune.lips.listen import frames_of, hear, read_audio
     from visavis.finetune.lips.train import load_motion
 
     parser = argparse.ArgumentParser(description="Fit the lips to a person.")
@@ -200,7 +200,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         times = (np.arange(frames, dtype=np.float64) + 0.5) / 25.0
         tract = gestures(phones, times, vowel=1.0, unstressed=0.7)
     else:
-        tract = frame_tract(hear(motion, read_audio(args.clip)))[:frames]
+        heard = hear(motion, read_audio(args.clip))
+        tract = frames_of(heard, max(motion.config.lookaheads)).mean(1)[:frames]
     fitted = fit_person_map(_measured(geometry, len(tract)), tract)
     write_motion(motion, args.out, fitted.parts(), params={"gain": args.gain})
     report = {

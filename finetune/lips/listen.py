@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from visavis.engines.audio import HOP, RATE, LogMel
 from visavis.engines.errors import AudioInputError
 from visavis.engines.motion import MOVES, Tract
-from visavis.finetune.lips.train import ROWS_AHEAD
-from visavis.models.motion import PROBABILITIES, ROWS, STEPS, Motion
+from visavis.models.motion import LOOKAHEADS, PROBABILITIES, ROWS, Motion
 
-__all__ = ["Replay", "frame_tract", "hear", "live_tract", "read_audio"]
+__all__ = ["Replay", "frames_of", "hear", "live_tract", "read_audio"]
 
 F32 = NDArray[np.float32]
+
+_TICK_MS = 40
+_TICK = ROWS * HOP
 
 
 def read_audio(path: Path) -> F32:
@@ -43,65 +45,93 @@ def hear(motion: Motion, sound: F32, params: Mapping[str, float] | None = None) 
     """What the network says of a recording, from a fresh session.
 
     Args:
-        motion: trained for a look-ahead of ROWS_AHEAD + 4 rows.
+        motion: trained.
         sound: f32[n], 16 kHz; silence is taken to follow it.
         params: of `logmel@1`.
 
     Returns:
-        f32[K, 2, 9]: per frame k, which shows [40k, 40k + 40) ms, two steps; no logits.
+        f32[T, H, 2, 9]: per tick t, whose sound ends at 40 (t + 1) ms, two steps of every head; no
+        logits. There are as many ticks after the sound as the longest look-ahead needs.
     """
     mel = LogMel(params)
-    frames = len(sound) // (ROWS * HOP)
-    ahead = np.zeros((ROWS_AHEAD + ROWS) * HOP, np.float32)
-    rows = mel.step(mel.initial_state(), np.concatenate((sound, ahead)))
-    # As the engine does: what would come before the first row is empty.
-    before = -ROWS_AHEAD % ROWS
-    rows = np.concatenate((np.zeros((before, mel.size), np.float32), rows))
-    warm = (before + ROWS_AHEAD) // ROWS
-    rows = rows[: (warm + frames) * ROWS]
+    ticks = len(sound) // _TICK + max(motion.config.lookaheads) // _TICK_MS
+    padded = np.zeros(ticks * _TICK, np.float32)
+    padded[: min(len(sound), len(padded))] = sound[: len(padded)]
+    rows = mel.step(mel.initial_state(), padded)
     with torch.no_grad():
-        tract, _, _ = motion.eval()(torch.from_numpy(rows)[None], motion.initial_state(1))
-        tract = torch.cat(
-            (tract[..., :MOVES], torch.sigmoid(tract[..., -PROBABILITIES:])), 2
-        ).reshape(-1, STEPS, MOVES + PROBABILITIES)
-    return np.asarray(tract.numpy()[warm:], np.float32)
+        tract, _, _, _ = motion.eval()(torch.from_numpy(rows)[None], motion.initial_state(1))
+    known = torch.cat((tract[..., :MOVES], torch.sigmoid(tract[..., -PROBABILITIES:])), 3)[0]
+    heads = known.shape[0]
+    ordered = known.reshape(heads, ticks, -1, MOVES + PROBABILITIES).transpose(0, 1)
+    return np.ascontiguousarray(ordered.numpy(), np.float32)
+
+
+def frames_of(ticks: F32, lookahead_ms: int, lookaheads: tuple[int, ...] = LOOKAHEADS) -> F32:
+    """What one head says of every frame: f32[K, 2, 9], frame k being [40k, 40k + 40) ms.
+
+    Args:
+        ticks: of `hear`.
+        lookahead_ms: of the head.
+        lookaheads: of the network that `hear` asked.
+    """
+    head = lookaheads.index(lookahead_ms)
+    first = lookahead_ms // _TICK_MS - 1
+    frames = len(ticks) - max(lookaheads) // _TICK_MS
+    return ticks[first : first + frames, head]
 
 
 class Replay:
-    """Stands in for the graph of `tract@1` and gives what was computed before, tick by tick."""
+    """Stands in for the graph of `tract@2` and gives what was computed before, tick by tick."""
 
-    def __init__(self, tract: F32) -> None:
-        self._tract = tract
+    def __init__(self, ticks: F32) -> None:
+        self._ticks = ticks
         self._tick = 0
 
     def run(self, feeds: Mapping[str, F32]) -> dict[str, NDArray[np.generic]]:
         """The next tick, whatever the feeds."""
         self._tick += 1
-        return {"tract": self._tract[self._tick - 1][None]}
+        return {"tract": self._ticks[self._tick - 1][None]}
 
 
-def live_tract(tract: F32, params: Mapping[str, Any] | None = None) -> tuple[F32, F32]:
+def live_tract(
+    ticks: F32,
+    sound: F32,
+    lookahead_ms: int,
+    params: Mapping[str, Any] | None = None,
+    lookaheads: tuple[int, ...] = LOOKAHEADS,
+) -> tuple[F32, F32]:
     """What a face would show of `hear`'s answer: gated, with closures enforced.
 
     The person of it is the plainest: its coefficients are the moves themselves.
 
+    Args:
+        ticks, sound: of `hear`, and what it heard.
+        lookahead_ms: which head is shown.
+        params: of `tract@2`.
+
     Returns:
         moves f32[K, 6] and the gate f32[K].
     """
-    teeth = np.array([0.03, 0.02, 0.0, 0.0, 1.0, 0.0], np.float32)
     parts = {
         "rest": np.zeros(MOVES, np.float32),
         "map": np.eye(MOVES, dtype=np.float32),
         "closed": np.zeros(MOVES, np.float32),
-        "liptooth": teeth,
+        "liptooth": np.array([0.03, 0.02, 0.0, 0.0, 1.0, 0.0], np.float32),
     }
-    stage = Tract({**(params or {}), "state": []}, parts, Replay(tract))
-    state = stage.initial_state()
+    own = {**(params or {}), "state": [], "lookaheads": list(lookaheads)}
+    stage = Tract(own, parts, Replay(ticks))
+    state = stage.initial_state(lookahead_ms)
     nothing = np.zeros((1, ROWS, 1), np.float32)
-    done = [stage.step([state], nothing) for _ in range(len(tract))]
-    return np.concatenate([c for c, _ in done]), np.concatenate([g for _, g in done])
-
-
-def frame_tract(tract: F32) -> F32:
-    """Mean of a frame's two steps, f32[K, 9]."""
-    return np.asarray(tract.mean(1), np.float32)
+    detector = stage.voice_activity.initial_state()
+    heard = np.zeros(len(ticks) * _TICK, np.float32)
+    heard[: min(len(sound), len(heard))] = sound[: len(heard)]
+    moves, gates = [], []
+    for tick in range(len(ticks)):
+        opinions = stage.voice_activity.step(detector, heard[tick * _TICK : (tick + 1) * _TICK])
+        coefficients, gate = stage.step([state], nothing, [opinions])
+        moves.append(coefficients[0])
+        gates.append(gate[0])
+    first = lookahead_ms // _TICK_MS - 1
+    frames = len(ticks) - max(lookaheads) // _TICK_MS
+    shown = slice(first, first + frames)
+    return np.stack(moves)[shown], np.stack(gates)[shown]

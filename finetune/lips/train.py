@@ -23,112 +23,35 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from visavis.finetune.lips.loss import tract_loss
+from visavis.finetune.lips.ridge import fit_ridge
+from visavis.finetune.lips.streams import Recording, Streams, load_recording
 from visavis.finetune.speech.corpus import build_corpus, cache_folder
 from visavis.finetune.speech.phones import PHONES
 from visavis.finetune.speech.sessions import build_sessions, held_out
 from visavis.models.motion import Motion, MotionConfig, State
 
-__all__ = ["ROWS_AHEAD", "Streams", "correlation", "load_motion", "loss", "train"]
+__all__ = ["correlation", "load_motion", "train"]
 
 log = logging.getLogger(__name__)
 
-LOOKAHEAD_MS = 100
-# Tick k, which shows [40k, 40k + 40) ms, is fed rows 4k + ROWS_AHEAD .. 4k + ROWS_AHEAD + 3.
-ROWS_AHEAD = LOOKAHEAD_MS // 10 - 4
-
 F32 = NDArray[np.float32]
 
-# Scale of each channel's error: a typical deviation.
-_SCALE = torch.tensor([0.06, 0.035, 0.045, 0.30, 0.25, 0.25])
-_WEIGHT = torch.tensor([1.6, 0.8, 1.0, 1.0, 0.8, 0.6])
-
-
-class Streams:
-    """Endless microphones, made of sessions in random order.
-
-    Args:
-        paths: of session files.
-        streams: how many microphones.
-        seed: of their order.
-    """
-
-    def __init__(self, paths: Sequence[Path], streams: int, seed: int) -> None:
-        self._rng = np.random.default_rng(seed)
-        self._paths = list(paths)
-        self._queue: list[Path] = []
-        self._rows: list[tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.uint8]]] = []
-        self._at = [0] * streams
-        self._rows = [self._load() for _ in range(streams)]
-        # Out of phase, or all of them would change sessions at once.
-        self._at = [int(self._rng.integers(0, len(r[1]) // 4)) * 2 for r in self._rows]
-
-    def _load(self) -> tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.uint8]]:
-        if not self._queue:
-            order = self._rng.permutation(len(self._paths))
-            self._queue = [self._paths[int(i)] for i in order]
-        with np.load(self._queue.pop()) as data:
-            features, tract, phones = data["features"], data["tract"], data["phones"]
-        steps = (len(tract) - ROWS_AHEAD // 2) // 2 * 2
-        return features[ROWS_AHEAD : ROWS_AHEAD + 2 * steps], tract[:steps], phones[:steps]
-
-    def take(self, ticks: int) -> tuple[F32, F32, NDArray[np.int64], NDArray[np.bool_]]:
-        """The next `ticks` of every stream.
-
-        Returns:
-            features f32[N, 4 ticks, F], tract f32[N, 2 ticks, 9], phones int64[N, 2 ticks], and
-            which streams begin a session here, bool[N].
-        """
-        features, tracts, phones = [], [], []
-        fresh = np.zeros(len(self._rows), np.bool_)
-        steps = 2 * ticks
-        for i in range(len(self._rows)):
-            if self._at[i] + steps > len(self._rows[i][1]):
-                self._rows[i] = self._load()
-                while len(self._rows[i][1]) < steps:
-                    self._rows[i] = self._load()
-                self._at[i] = 0
-                fresh[i] = True
-            f, t, p = self._rows[i]
-            a = self._at[i]
-            features.append(f[2 * a : 2 * (a + steps)])
-            tracts.append(t[a : a + steps])
-            phones.append(p[a : a + steps])
-            self._at[i] = a + steps
-        return (
-            np.stack(features).astype(np.float32),
-            np.stack(tracts).astype(np.float32),
-            np.stack(phones).astype(np.int64),
-            fresh,
-        )
-
-
-def loss(tract: Tensor, phones: Tensor, want: Tensor, spoken: Tensor) -> tuple[Tensor, Tensor]:
-    """What training minimises, and its part without the auxiliary head.
-
-    Args:
-        tract: f32[N, T, 9] with logits; phones: f32[N, T, P] logits.
-        want: f32[N, T, 9]; spoken: int64[N, T], the phones said.
-    """
-    closed, teeth = want[:, :, 6], want[:, :, 7]
-    error = (tract[:, :, :6] - want[:, :, :6]) / _SCALE
-    # Absolute error keeps edges crisp, squared error keeps the far ones in check.
-    cost = 0.35 * error.abs() + 0.65 * functional.smooth_l1_loss(
-        error, torch.zeros_like(error), reduction="none", beta=2.0
-    )
-    contact = 1.0 + 2.0 * closed + 1.0 * teeth
-    shape = (cost * _WEIGHT).mean(2) * contact
-    move = (error[:, 1:] - error[:, :-1]).abs() * _WEIGHT
-    logits, known = tract[:, :, 6:], want[:, :, 6:]
-    sure = functional.binary_cross_entropy_with_logits(
-        logits, known, reduction="none", pos_weight=torch.tensor([2.0, 2.0, 1.0])
-    )
-    main = shape.mean() + 0.4 * move.mean() + (sure * torch.tensor([1.0, 0.7, 0.6])).sum(2).mean()
-    said = functional.cross_entropy(phones.flatten(0, 1), spoken.flatten())
-    return main + 0.25 * said, main
+SHOWN_MS = 120  # the head that validation reports
+# The heads' shares of the loss, by look-ahead: what is shown by default counts most.
+_SHARE = {40: 0.15, 80: 0.2, 120: 0.3, 160: 0.2, 200: 0.15}
+_NAMED = 0.25  # share of the auxiliary head that names phones
+_REPORT_S = 240.0
+_NOISE = 0.8  # most noise on a row's values, whose deviation is about 1
 
 
 def _mask(features: F32, rng: np.random.Generator) -> None:
-    """Drops bands and moments (SpecAugment, Park et al. 2019), and tilts colours, in place."""
+    """Drops bands and moments (SpecAugment, Park et al. 2019), tilts and blurs colours, in place.
+
+    What is left must not be too fine: synthetic voices differ from real ones in their details, and
+    a ridge with a penalty of twice the inputs' own variance carries over to real lips better than
+    one that fits its voices best (docs/lips.md).
+    """
     n, rows, width = features.shape
     bands = width - 2
     for i in range(n):
@@ -140,31 +63,33 @@ def _mask(features: F32, rng: np.random.Generator) -> None:
         if rng.random() < 0.4:
             start, size = int(rng.integers(0, rows - 6)), int(rng.integers(1, 6))
             features[i, start : start + size, :bands] = -1.5
-    tilt = np.linspace(-1.0, 1.0, bands) * rng.normal(0.0, 0.25, (n, 1, 1))
-    features[:, :, :bands] += tilt + rng.normal(0.0, 0.15, (n, 1, 1))
-    features += rng.normal(0.0, 0.08, features.shape)
+    tilt = np.linspace(-1.0, 1.0, bands) * rng.normal(0.0, 0.3, (n, 1, 1))
+    features[:, :, :bands] += tilt + rng.normal(0.0, 0.2, (n, 1, 1))
+    grain = _NOISE * rng.random((n, 1, 1), np.float32)
+    features += grain * rng.standard_normal(features.shape, np.float32)
 
 
-def _validate(motion: Motion, paths: Sequence[Path], ticks: int) -> dict[str, float]:
+def _validate(motion: Motion, kept: Sequence[Recording], ticks: int) -> dict[str, float]:
     motion.eval()
-    streams = Streams(paths, 16, 1)
+    lookaheads = motion.config.lookaheads
+    streams = Streams(kept, lookaheads, 16, 1)
+    shown = lookaheads.index(SHOWN_MS)
     state = motion.initial_state(16)
-    totals: list[tuple[float, float]] = []
-    predicted, wanted = [], []
+    losses, named, predicted, wanted = [], [], [], []
     with torch.no_grad():
         for _ in range(ticks // 100):
-            features, tract, phones, _ = streams.take(100)
-            out, said, state = motion(torch.from_numpy(features), state)
-            want, spoken = torch.from_numpy(tract), torch.from_numpy(phones)
-            totals.append((float(loss(out, said, want, spoken)[1]), _accuracy(said, spoken)))
-            predicted.append(out.flatten(0, 1).numpy())
-            wanted.append(want.flatten(0, 1).numpy())
+            batch = streams.take(100)
+            tract, _, phones, state = motion(torch.from_numpy(batch.features), state)
+            losses.append(tract_loss(tract, torch.from_numpy(batch.tract)).numpy())
+            spoken = torch.from_numpy(batch.phones)
+            named.append(float((phones.argmax(2) == spoken)[spoken > 0].float().mean()))
+            predicted.append(tract[:, shown].flatten(0, 1).numpy())
+            wanted.append(batch.tract[:, shown].reshape(-1, batch.tract.shape[-1]))
     motion.train()
     p, w = np.concatenate(predicted), np.concatenate(wanted)
-    result = {
-        "loss": float(np.mean([a for a, _ in totals])),
-        "phones": float(np.mean([b for _, b in totals])),
-    }
+    each = np.mean(losses, 0)
+    result = {"phones": float(np.mean(named))}
+    result |= {f"loss_{ms}": float(value) for ms, value in zip(lookaheads, each, strict=True)}
     for c, name in ((0, "aperture"), (2, "width"), (3, "protrusion")):
         result["r_" + name] = correlation(p[:, c], w[:, c])
     for c, name in ((6, "closed"), (7, "liptooth"), (8, "speech")):
@@ -181,11 +106,6 @@ def correlation(a: F32, b: F32) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _accuracy(said: Tensor, spoken: Tensor) -> float:
-    voiced = spoken > 0
-    return float((said.argmax(2) == spoken)[voiced].float().mean())
-
-
 def load_motion(path: Path) -> Motion:
     """A trained network from a checkpoint of `train`, ready for use."""
     data = torch.load(path, weights_only=True)
@@ -200,11 +120,12 @@ def train(
     *,
     minutes: float | None = None,
     last: int | None = None,
-    streams: int = 12,
+    streams: int = 32,
     ticks: int = 75,
-    rate: float = 1.5e-3,
+    rate: float = 2e-3,
     seed: int = 0,
     everything: bool = False,
+    config: MotionConfig | None = None,
 ) -> dict[str, float]:
     """Trains for a time or for a number of steps, or goes on training.
 
@@ -217,30 +138,33 @@ def train(
         rate: highest learning rate.
         seed: of everything random.
         everything: also train on held-out voices (validation then proves nothing).
+        config: of a new network.
 
     Returns:
         the last validation.
     """
     out.mkdir(parents=True, exist_ok=True)
-    voices = {p: _voice(p) for p in paths}
-    kept = [p for p in paths if held_out(voices[p])]
-    used = [p for p in paths if everything or not held_out(voices[p])]
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    with np.load(used[0]) as data:
-        width = int(data["features"].shape[1])
-    motion = Motion(MotionConfig(features=width, phones=len(PHONES)))
+    motion = Motion(config or MotionConfig(phones=len(PHONES)))
     average = {k: v.clone() for k, v in motion.state_dict().items()}
     steps = 0
     checkpoint = out / "motion.pt"
     if checkpoint.exists():
         data = torch.load(checkpoint, weights_only=True)
+        motion = Motion(MotionConfig.from_dict(data["config"]))
         motion.load_state_dict(data["weights"])
         average, steps = data["average"], int(data["steps"])
+        # The ridge of the run before is fitted anew at the end of this one.
+        average |= {k: v.clone() for k, v in motion.state_dict().items() if k.startswith("ridge")}
+    lookaheads = motion.config.lookaheads
+    used, kept = _load(paths, max(lookaheads), everything)
+    share = torch.tensor([_SHARE[ms] for ms in lookaheads])
+    share = share / share.sum()
     optimiser = torch.optim.AdamW(
         motion.parameters(), lr=rate, weight_decay=0.01, betas=(0.9, 0.98)
     )
-    source = Streams(used, streams, seed + steps)
+    source = Streams(used, lookaheads, streams, seed + steps)
     state: State = motion.initial_state(streams)
     begun = reported = time.monotonic()
     first = steps
@@ -254,21 +178,24 @@ def train(
             spent = (steps - first) / last if last else 1.0
         if spent >= 1.0:
             break
-        warm = min(1.0, (len(recent) + 1 if not result else 200) / 100.0)
+        warm = min(1.0, (steps - first + 1) / 100.0)
         for group in optimiser.param_groups:
             group["lr"] = rate * warm * 0.5 * (1.0 + math.cos(math.pi * spent)) + 1e-5
-        features, tract, phones, fresh = source.take(ticks)
-        _mask(features, rng)
+        batch = source.take(ticks)
+        _mask(batch.features, rng)
         # Half of the sessions begin with a network that has heard nothing, as real ones do.
-        reset = torch.from_numpy((fresh & (rng.random(streams) < 0.5)).astype(np.float32))
+        reset = torch.from_numpy((batch.fresh & (rng.random(streams) < 0.5)).astype(np.float32))
         state = tuple(
             s.detach().float() * (1 - reset.view(-1, *[1] * (s.dim() - 1))) for s in state
         )
-        # A quarter faster where the processor multiplies bfloat16; the weights stay float32.
+        # Faster where the processor multiplies bfloat16; the weights stay float32.
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            predicted, said, state = motion(torch.from_numpy(features), state)
-        predicted, said = predicted.float(), said.float()
-        total, main = loss(predicted, said, torch.from_numpy(tract), torch.from_numpy(phones))
+            tract, _, phones, state = motion(torch.from_numpy(batch.features), state)
+        main = (tract_loss(tract.float(), torch.from_numpy(batch.tract)) * share).sum()
+        named = functional.cross_entropy(
+            phones.float().flatten(0, 1), torch.from_numpy(batch.phones).flatten()
+        )
+        total: Tensor = main + _NAMED * named
         optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(motion.parameters(), 1.0)
@@ -279,14 +206,34 @@ def train(
             for name, value in motion.state_dict().items():
                 average[name].lerp_(value, 1.0 - keep)
         recent.append(float(main.detach()))
-        if time.monotonic() - reported > 300.0 or len(recent) == 200 and not result:
+        if time.monotonic() - reported > _REPORT_S:
             result = _report(motion, average, kept, out, steps, recent)
             reported = time.monotonic()
             recent = recent[-1:]
             _save(checkpoint, motion, average, steps)
+    finished = Motion(motion.config)
+    finished.load_state_dict(average)
+    fit_ridge(finished, [r for r in used if r.tract[:, -1].any()])
+    average = finished.state_dict()
     result = _report(motion, average, kept, out, steps, recent)
     _save(checkpoint, motion, average, steps)
     return result
+
+
+def _load(
+    paths: Sequence[Path], longest_ms: int, everything: bool
+) -> tuple[list[Recording], list[Recording]]:
+    """Recordings to train on, and those of held-out voices."""
+    used: list[Recording] = []
+    kept: list[Recording] = []
+    for path in paths:
+        recording = load_recording(path, longest_ms)
+        if held_out(_voice(path)):
+            kept.append(recording)
+            if not everything:
+                continue
+        used.append(recording)
+    return used, kept
 
 
 def _report(

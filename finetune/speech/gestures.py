@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.engines.motion import CHANNELS
-from visavis.finetune.speech.phones import SHAPES, Phone
+from visavis.finetune.speech.phones import Phone
+from visavis.finetune.speech.shapes import SHAPES, Shape
 
 __all__ = ["RATE", "frame_times", "gestures"]
 
@@ -24,11 +25,14 @@ F64 = NDArray[np.float64]
 
 # Per channel: how far a phone reaches back and ahead of itself (half-width of the fall, seconds),
 # and how much earlier than the sound it is made. Lips round early, and open before they are heard.
-_BACK = np.array([0.065, 0.085, 0.075, 0.070, 0.035, 0.040])
-_AHEAD = np.array([0.050, 0.075, 0.060, 0.060, 0.030, 0.040])
+_BACK = np.array([0.050, 0.085, 0.075, 0.070, 0.035, 0.040])
+_AHEAD = np.array([0.040, 0.075, 0.060, 0.060, 0.030, 0.040])
 _LEAD = np.array([0.035, 0.030, 0.055, 0.060, 0.010, 0.010])
 # From silence the mouth is opened a little ahead, and left a little slowly.
 _SILENCE_GRACE = 0.035
+# Who speaks keeps the lips parted in a short pause, and parts them to breathe in before speaking.
+_PARTED = Shape("silence", (0.09, 0.02, 0.0, 0.0, 0.0, 0.0), (6.0, 6.0, 3.0, 3.0, 1.0, 1.0))
+_PARTED_AFTER, _PARTED_BEFORE = 0.8, 0.3
 
 _STEP = 0.005
 _SMOOTH = np.hanning(13)[1:-1] / np.hanning(13)[1:-1].sum()  # 55 ms at the inner rate
@@ -77,12 +81,40 @@ def _inside(t: F64, spans: Sequence[tuple[float, float]]) -> F64:
     return out
 
 
-def _blend(t: F64, phones: Sequence[Phone], vowel: float, unstressed: float) -> F64:
+def _with_pauses(phones: Sequence[Phone], first: float, last: float) -> list[tuple[Shape, Phone]]:
+    """All phones and what is between them, without gaps; long pauses in up to three parts."""
+    segments: list[tuple[Shape, Phone]] = []
+    at, spoken = first, False
+
+    def pause(end: float, speaks_again: bool) -> None:
+        parted = at + _PARTED_AFTER if spoken else at
+        again = end - _PARTED_BEFORE if speaks_again else end
+        if parted >= again and spoken and speaks_again:
+            parted = again = end
+        for shape, a, b in (
+            (_PARTED, at, min(parted, end)),
+            (SHAPES["pau"], parted, again),
+            (_PARTED, max(again, at), end),
+        ):
+            if b > a + 1e-6:
+                segments.append((shape, Phone("pau", a, b, 0.0)))
+
+    for phone in phones:
+        if phone.name == "pau":
+            continue
+        if phone.start > at + 1e-6:
+            pause(phone.start, True)
+        segments.append((SHAPES[phone.name], phone))
+        at, spoken = max(at, phone.end), True
+    pause(last, False)
+    return segments
+
+
+def _blend(t: F64, segments: Sequence[tuple[Shape, Phone]], vowel: float, unstressed: float) -> F64:
     """The dominance blend alone, f64[T, 6]."""
     total = np.full((len(t), 6), 1e-6)
     pulled = np.zeros((len(t), 6))
-    for phone in phones:
-        shape = SHAPES[phone.name]
+    for shape, phone in segments:
         target, weight = np.array(shape.target), np.array(shape.weight)
         if shape.kind == "vowel":
             target[:2] *= unstressed + (vowel - unstressed) * phone.stress
@@ -127,11 +159,7 @@ def gestures(
     first = min(times[0], phones[0].start if phones else times[0]) - 0.5
     last = max(times[-1], phones[-1].end if phones else times[-1]) + 0.5
     t = np.arange(first, last, _STEP)
-    padded = list(phones)
-    if phones:
-        padded = [Phone("pau", first - 1.0, phones[0].start, 0.0), *phones]
-        padded.append(Phone("pau", phones[-1].end, last + 1.0, 0.0))
-    curves = _blend(t, padded, vowel, unstressed)
+    curves = _blend(t, _with_pauses(phones, first - 1.0, last + 1.0), vowel, unstressed)
     for c in range(curves.shape[1]):
         edge = np.pad(curves[:, c], len(_SMOOTH) // 2, mode="edge")
         curves[:, c] = np.convolve(edge, _SMOOTH, "valid")

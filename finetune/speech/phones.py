@@ -1,19 +1,17 @@
-"""One inventory of phones for every synthesiser, and how the mouth makes each of them.
+"""One inventory of phones for every synthesiser. How the mouth makes each is in `shapes.py`.
 
 Names are those of the American voices (ARPAbet, lower case) plus a few for other languages: `yy`
 the vowel of French *lune*, `oe` of *feu*, `rr` a tap or trill, `kh` of German *ach*, `bh` of
 Spanish *lobo*. `pau` is silence.
-
-Targets are those of a speaker who articulates fully; lengths are in units of the distance between
-the outer eye corners (IOD). The table is ours: made from what phonetics textbooks say about each
-phone, and scaled to the tracked face of the built-in person.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["PHONES", "SHAPES", "Phone", "Shape", "from_festival", "from_ipa"]
+from visavis.finetune.speech.shapes import SHAPES
+
+__all__ = ["PHONES", "SHAPES", "Phone", "from_festival", "from_ipa"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,99 +22,15 @@ class Phone:
         name: of the inventory.
         start, end: seconds.
         stress: 1 for a stressed vowel, 0 for a reduced one, in between when it is not known.
+        effort: mean effort over it against the speaker's own, dB.
     """
 
     name: str
     start: float
     end: float
     stress: float = 0.6
+    effort: float = 0.0
 
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How a phone is made: per channel a target, and how strongly it insists on it.
-
-    Attributes:
-        kind: vowel, closure (lips), liptooth, silence, or other.
-        target: aperture, jaw, width (IOD), protrusion, tuck, tongue (0 to 1).
-        weight: dominance per channel, where a stressed vowel's aperture has 4.
-    """
-
-    kind: str
-    target: tuple[float, float, float, float, float, float]
-    weight: tuple[float, float, float, float, float, float]
-
-
-def _vowel(
-    aperture: float, jaw: float, width: float, protrusion: float = 0.0, round_: float = 1.5
-) -> Shape:
-    return Shape(
-        "vowel", (aperture, jaw, width, protrusion, 0.0, 0.0), (4.0, 3.5, 2.0, round_, 2.0, 1.5)
-    )
-
-
-def _other(
-    target: tuple[float, float, float, float, float],
-    weight: tuple[float, float, float, float, float],
-    tuck: float = 0.5,
-) -> Shape:
-    a, j, w, p, t = target
-    wa, wj, ww, wp, wt = weight
-    return Shape("other", (a, j, w, p, 0.0, t), (wa, wj, ww, wp, tuck, wt))
-
-
-_CLOSED = Shape("closure", (-0.04, 0.005, 0.0, 0.0, 0.0, 0.0), (10.0, 4.0, 0.4, 0.4, 2.0, 3.0))
-_LIPTOOTH = Shape("liptooth", (0.03, 0.02, 0.01, 0.0, 1.0, 0.0), (8.0, 2.5, 0.6, 0.6, 8.0, 3.0))
-
-SHAPES: dict[str, Shape] = {
-    "pau": Shape("silence", (0.0,) * 6, (6.0, 6.0, 3.0, 3.0, 1.0, 1.0)),
-    # vowels: aperture, jaw, width, protrusion
-    "aa": _vowel(0.34, 0.120, 0.01),
-    "ae": _vowel(0.32, 0.100, 0.05),
-    "ah": _vowel(0.24, 0.075, 0.01),
-    "ao": _vowel(0.28, 0.095, -0.07, 0.40, 2.5),
-    "ax": _vowel(0.140, 0.050, 0.0, 0.05),
-    "eh": _vowel(0.25, 0.075, 0.04),
-    "er": _vowel(0.16, 0.060, -0.05, 0.40, 2.0),
-    "ih": _vowel(0.16, 0.050, 0.03),
-    "ix": _vowel(0.140, 0.050, 0.02),
-    "iy": _vowel(0.13, 0.040, 0.07, 0.0, 2.0),
-    "uh": _vowel(0.130, 0.060, -0.07, 0.50, 2.5),
-    "uw": _vowel(0.100, 0.045, -0.13, 0.90, 4.0),
-    "oh": _vowel(0.22, 0.085, -0.11, 0.65, 3.5),
-    "yy": _vowel(0.100, 0.045, -0.12, 0.90, 4.0),
-    "oe": _vowel(0.150, 0.065, -0.10, 0.70, 3.5),
-    # lips
-    "p": _CLOSED,
-    "b": _CLOSED,
-    "m": _CLOSED,
-    "bh": Shape("other", (0.02, 0.025, 0.0, 0.0, 0.1, 0.0), (5.0, 1.0, 0.4, 0.4, 1.0, 2.0)),
-    "f": _LIPTOOTH,
-    "v": _LIPTOOTH,
-    "w": _other((0.060, 0.050, -0.14, 1.00, 0.0), (5.0, 2.0, 5.0, 5.0, 1.0)),
-    # tongue tip
-    "th": _other((0.140, 0.055, 0.01, 0.0, 1.0), (2.5, 3.0, 0.5, 0.5, 5.0)),
-    "dh": _other((0.140, 0.055, 0.01, 0.0, 0.9), (2.0, 2.5, 0.5, 0.5, 5.0)),
-    "t": _other((0.135, 0.050, 0.01, 0.0, 0.25), (1.2, 2.5, 0.4, 0.3, 1.5)),
-    "d": _other((0.135, 0.050, 0.01, 0.0, 0.25), (1.2, 2.5, 0.4, 0.3, 1.5)),
-    "n": _other((0.140, 0.050, 0.01, 0.0, 0.30), (1.2, 2.0, 0.4, 0.3, 1.5)),
-    "l": _other((0.160, 0.060, 0.01, 0.0, 0.60), (1.2, 1.5, 0.4, 0.3, 3.0)),
-    "rr": _other((0.140, 0.050, 0.0, 0.05, 0.30), (1.2, 1.5, 0.3, 0.3, 1.5)),
-    "r": _other((0.120, 0.055, -0.06, 0.55, 0.0), (1.5, 1.5, 2.0, 2.5, 1.5)),
-    "s": _other((0.120, 0.040, 0.03, 0.0, 0.0), (2.0, 6.0, 0.8, 0.6, 2.0)),
-    "z": _other((0.120, 0.040, 0.03, 0.0, 0.0), (2.0, 6.0, 0.8, 0.6, 2.0)),
-    "sh": _other((0.155, 0.060, -0.06, 0.75, 0.0), (3.0, 6.0, 3.0, 3.5, 2.0)),
-    "zh": _other((0.155, 0.060, -0.06, 0.75, 0.0), (3.0, 6.0, 3.0, 3.5, 2.0)),
-    "ch": _other((0.150, 0.055, -0.06, 0.70, 0.0), (2.5, 6.0, 2.5, 3.0, 2.0)),
-    "jh": _other((0.150, 0.055, -0.06, 0.70, 0.0), (2.5, 6.0, 2.5, 3.0, 2.0)),
-    # back of the tongue, throat: the lips go with their neighbours
-    "y": _other((0.130, 0.050, 0.05, 0.0, 0.0), (1.5, 1.5, 1.2, 0.8, 1.0)),
-    "k": _other((0.155, 0.060, 0.0, 0.0, 0.0), (0.3, 0.5, 0.2, 0.2, 1.0)),
-    "g": _other((0.155, 0.060, 0.0, 0.0, 0.0), (0.3, 0.5, 0.2, 0.2, 1.0)),
-    "ng": _other((0.140, 0.060, 0.0, 0.0, 0.0), (0.4, 0.5, 0.2, 0.2, 1.0)),
-    "kh": _other((0.155, 0.060, 0.0, 0.0, 0.0), (0.5, 0.5, 0.2, 0.2, 1.0)),
-    "hh": _other((0.150, 0.060, 0.0, 0.0, 0.0), (0.05, 0.05, 0.05, 0.05, 0.5)),
-}
 
 PHONES: tuple[str, ...] = tuple(SHAPES)
 
@@ -137,8 +51,8 @@ def _split(phone: Phone) -> list[Phone]:
     first, second, share = parts
     middle = phone.start + share * (phone.end - phone.start)
     return [
-        Phone(first, phone.start, middle, phone.stress),
-        Phone(second, middle, phone.end, phone.stress),
+        Phone(first, phone.start, middle, phone.stress, phone.effort),
+        Phone(second, middle, phone.end, phone.stress, phone.effort),
     ]
 
 

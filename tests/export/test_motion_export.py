@@ -62,8 +62,10 @@ def test_what_is_written_runs(tmp_path: Path, motion: Motion) -> None:
             return dict(zip(names, session.run(names, feeds), strict=True))
 
     tract = Tract(stage["params"], read, Graph())
-    states = [tract.initial_state() for _ in range(3)]
+    states = [tract.initial_state(ms) for ms in (40, 120, 200)]
+    quiet = [np.zeros(2, np.bool_)] * 3
     for _ in range(4):
-        coefficients, gate = tract.step(states, rng.normal(size=(3, 4, 66)).astype(np.float32))
+        rows = rng.normal(size=(3, 4, 66)).astype(np.float32)
+        coefficients, gate = tract.step(states, rows, quiet)
     assert coefficients.shape == (3, 7) and gate.shape == (3,)
     assert any(np.abs(s.graph[4]).sum() > 0 for s in states)
