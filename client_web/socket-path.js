@@ -8,7 +8,8 @@ import { Shutter } from "./shutter.js";
 import { Sound } from "./sound.js";
 
 const CONNECT_TIMEOUT = 8000; // ms until the server must have let us in
-const ACK_INTERVAL = 1000; // ms, when no voice comes
+const ACK_INTERVAL = 100; // ms after which what came last is acknowledged too
+const SIGN_INTERVAL = 1000; // ms between signs of life, when nothing comes
 const PIECE = 480; // samples of one microphone packet
 const BACKLOG = 250; // ms of microphone that may wait for the network; of more the newest are left out
 const TO_MICROSECONDS = 1e6 / 48000;
@@ -141,7 +142,8 @@ export class SocketPath extends EventTarget {
     this.#sound.onclock = () => this.#ticked();
     this.#socket.onmessage = ({ data }) => (typeof data === "string" ? this.#told(JSON.parse(data)) : this.#came(parse(data)));
     this.#socket.onclose = () => this.#lost();
-    this.#timers.push(setInterval(() => this.#acknowledge(), ACK_INTERVAL));
+    this.#timers.push(setInterval(() => this.#unacknowledged && this.#acknowledge(), ACK_INTERVAL));
+    this.#timers.push(setInterval(() => this.#acknowledge(), SIGN_INTERVAL));
     this.#timers.push(setInterval(() => this.#adapt(), 1000));
   }
 

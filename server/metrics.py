@@ -131,6 +131,8 @@ class _SessionCollector:
 COUNTERS = {
     "frames_sent": "Frames that left.",
     "frames_skipped": "Ticks without a picture.",
+    "frames_shed": "Frames that were encoded and not sent: the network takes no more.",
+    "voice_shed_ms": "Voice that was not sent: the network takes no more.",
     "concealed_ms": "Microphone sound that was made up because it did not come.",
     "skipped_audio_ms": "Microphone sound that was left out because too much was waiting.",
     "packets_lost": "Microphone packets that never came.",

@@ -55,6 +55,11 @@ class FaceLine:
         self.discarded = 0
         self.key_frame_requests = 0
 
+    @property
+    def ready(self) -> int:
+        """Frames that are encoded and not due yet."""
+        return len(self._ready)
+
     def clear(self, generation: int) -> None:
         """Frames of an older generation are worth nothing from now on."""
         self._generation = generation

@@ -335,7 +335,9 @@ class LiveSession:
         return voice.due(0) - self._base_tick * TICK_SECONDS
 
     def _encode_next(self, now: float) -> None:
-        if self._voice is None or self._peer is None or not self._peer.takes_face:
+        if self._voice is None or self._peer is None:
+            return
+        if not self._peer.takes_face(self._face.ready):
             return
         job = self._face.next_job(due_of_first=self._due_of_first(self._voice), now=now)
         if job is not None:

@@ -60,7 +60,6 @@ class Peer:
     path = "webrtc"
     decoder = None
     voice_encoder = None
-    takes_face = True
 
     def __init__(
         self,
@@ -212,6 +211,10 @@ class Peer:
         """Send a frame, ``pts`` at 90 kHz; False if an older one had to be dropped for it."""
         self._pacer.rate = encoded.bit_rate or self._pacer.rate
         return self.face.put(encoded.data, pts)
+
+    def takes_face(self, ahead: int) -> bool:
+        """Always: the bit rate follows the path."""
+        return True
 
     def clear(self, generation: int) -> None:
         """Nothing waits here."""

@@ -84,9 +84,11 @@ class Transport(Protocol):
     def shed_voice(self) -> int:
         """Packets of voice that were not sent for the same reason."""
 
-    @property
-    def takes_face(self) -> bool:
-        """Whether a frame would get through in time; asked before one is encoded."""
+    def takes_face(self, ahead: int) -> bool:
+        """Whether a frame would get through in time; asked before one is encoded.
+
+        ``ahead`` frames are encoded and not sent yet.
+        """
 
     def send_voice(self, packet: bytes, pts: int) -> None:
         """Send 20 ms of voice; ``pts`` in samples at 48 kHz."""

@@ -8,8 +8,8 @@ message has been under way, beyond the quickest round trip of this connection.
 * Over :data:`FACE_EXCESS`, or while more is under way than goes through in that time, no further
   frame is encoded: the old one is replaced by the next, and nothing that was sent refers to what is
   missing.
-* Frames that were already encoded are dropped with all that follow until a key frame.
-* Over :data:`VOICE_EXCESS` voice is left out too: a gap in its pts.
+* Over :data:`VOICE_EXCESS` frames that were already encoded are dropped, with all that follow until
+  a key frame, and voice is left out: a gap in its pts.
 * Over :data:`GIVE_UP` seconds the connection is useless and should be ended.
 
 Before it comes to that, the encoder's bit rate follows what gets through (:meth:`Outbox.report`).
@@ -98,23 +98,27 @@ class Outbox:
         trip = UNKNOWN_TRIP if self._trip is None else min(self._trip, UNKNOWN_TRIP)
         return max(0.0, now - self._under_way[0].at - trip - ACK_SECONDS)
 
-    def takes_face(self, now: float) -> bool:
-        """Whether another frame would get through in time."""
-        if len(self._face) >= FACE_LIMIT or self.excess(now) >= FACE_EXCESS:
+    def takes_face(self, now: float, ahead: int = 0) -> bool:
+        """Whether another frame would get through in time.
+
+        Args:
+            now: the time.
+            ahead: how many frames will be put before it.
+        """
+        if len(self._face) + ahead >= FACE_LIMIT or self.excess(now) >= FACE_EXCESS:
             return False
+        alone = not self._pictures and not self._face and not ahead
         if self._trip is None or not self._rates:
-            # One frame shows what the path can do.
-            return not self._pictures and not self._face
+            return alone  # one frame shows what the path can do
         usual = self._trip + ACK_SECONDS
+        rate = self._rates[0][1]
         waiting = self._waiting + sum(len(data) for _, data, _ in self._face)
-        through = waiting / self._rates[0][1]
-        if through + self._picture_size / self._rates[0][1] < usual + FACE_EXCESS:
+        through = (waiting + ahead * self._picture_size) / rate
+        if through + self._picture_size / rate < usual + FACE_EXCESS:
             return True
-        if self._pictures or self._face:
-            return False
-        # A frame that takes longer than that by itself waits until the way is free, but not for ever.
+        # A frame that takes longer by itself waits until the way is free, but not for ever.
         starved = now - self._pictured > STARVED_SECONDS
-        return through < (usual if starved else usual / 2)
+        return alone and through < (usual if starved else usual / 2)
 
     def put_text(self, text: str) -> None:
         """A control message; of too many the oldest is dropped."""
@@ -131,14 +135,16 @@ class Outbox:
         self._voice.append((pts, packet))
 
     def put_face(self, packet: bytes, pts: int, now: float, *, key: bool) -> bool:
-        """One frame; False if it was dropped, or one that it refers to: a key frame is needed."""
-        if key and len(self._face) >= FACE_LIMIT:
+        """One frame; False if it was dropped, or one that it refers to: a key frame is needed.
+
+        Whether to encode one at all is asked before (:meth:`takes_face`); this drops what was
+        encoded in vain.
+        """
+        if len(self._face) >= FACE_LIMIT and key:
             self.shed_frames += len(self._face)
             self._face.clear()
-        if self._key_needed and not key:
-            self.shed_frames += 1
-            return False
-        if not self.takes_face(now):
+        full = len(self._face) >= FACE_LIMIT or self.excess(now) >= VOICE_EXCESS
+        if full or (self._key_needed and not key):
             self.shed_frames += 1
             self._key_needed = True
             return False

@@ -95,10 +95,9 @@ class SocketTransport:
 
     # -- towards the browser ------------------------------------------------------------------
 
-    @property
-    def takes_face(self) -> bool:
-        """Whether a frame would get through in time."""
-        return self._outbox.takes_face(self._clock())
+    def takes_face(self, ahead: int) -> bool:
+        """Whether a frame would get through in time, after so many that are encoded already."""
+        return self._outbox.takes_face(self._clock(), ahead)
 
     def send_voice(self, packet: bytes, pts: int) -> None:
         """Send 20 ms of voice; ``pts`` in samples at 48 kHz."""

@@ -42,21 +42,25 @@ class SocketClient:
         server: where.
         pcm: what to say, ``i16[n]`` at ``rate``; then silence.
         rate: of the microphone.
-        reads: whether it reads at all; may be changed while it runs.
         packet_ms: how long a microphone packet is.
+        fragments: cuts each microphone message into frames anywhere.
+        silent: whether it says nothing at all; may be changed while it runs.
     """
 
     server: Server
     pcm: NDArray[np.int16]
     rate: int = RATE
     packet_ms: int = 20
-    reads: bool = True
+    fragments: np.random.Generator | None = None
+    silent: bool = False
     hello: dict[str, Any] = field(default_factory=dict)
     voice: list[Came] = field(default_factory=list)
     face: list[Came] = field(default_factory=list)
     texts: list[dict[str, Any]] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     started: float = 0.0
+    received: int = 0
+    unacknowledged: int = 0
     closed: tuple[int, str] | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -69,7 +73,8 @@ class SocketClient:
         await self.socket.send(hello(**{"microphone": microphone, **self.hello}))
         self.config = json.loads(await self.socket.recv())
         assert self.config["type"] == "config", self.config
-        self._tasks = [asyncio.create_task(self._speak()), asyncio.create_task(self._read())]
+        work = (self._speak(), self._read(), self._remind())
+        self._tasks = [asyncio.create_task(part) for part in work]
         return self
 
     async def _speak(self) -> None:
@@ -82,23 +87,39 @@ class SocketClient:
                 part = self.pcm[number * count : (number + 1) * count]
                 payload = np.pad(part, (0, count - len(part))).astype("<i2").tobytes()
                 pts = number * count * RATE // self.rate
-                await self.socket.send(Packet(Kind.MICROPHONE, number, pts, payload).pack())
+                if self.silent:
+                    continue
+                message = Packet(Kind.MICROPHONE, number, pts, payload).pack()
+                if self.fragments is not None:
+                    cuts = self.fragments.integers(0, len(message) + 1, 4)
+                    ends = [*sorted(cuts), len(message)]
+                    pieces = [message[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+                    await self.socket.send(pieces)
+                else:
+                    await self.socket.send(message)
 
     async def _read(self) -> None:
         try:
             while True:
-                while not self.reads:
-                    await asyncio.sleep(0.01)
-                message = await self.socket.recv()
-                self._note(message)
-                if isinstance(message, bytes) and len(self.voice) % 2 == 0:
-                    packet = parse(message)
-                    if packet.kind == Kind.VOICE:
-                        answer = Packet(Kind.ACKNOWLEDGEMENT, packet.sequence)
-                        await self.socket.send(answer.pack())
+                self._note(await self.socket.recv())
+                if self.unacknowledged >= 2:
+                    await self._acknowledge()
         except ConnectionClosed as error:
             if error.rcvd is not None:
                 self.closed = error.rcvd.code, error.rcvd.reason
+
+    async def _remind(self) -> None:
+        """What came last is acknowledged too, soon."""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await asyncio.sleep(0.1)
+                if self.unacknowledged:
+                    await self._acknowledge()
+
+    async def _acknowledge(self) -> None:
+        if not self.silent:
+            self.unacknowledged = 0
+            await self.socket.send(Packet(Kind.ACKNOWLEDGEMENT, self.received).pack())
 
     def _note(self, message: str | bytes) -> None:
         if isinstance(message, str):
@@ -107,6 +128,8 @@ class SocketClient:
         packet = parse(message)
         kept = {Kind.VOICE: self.voice, Kind.FACE: self.face}[packet.kind]
         kept.append(Came(time.monotonic(), packet))
+        self.received = packet.sequence
+        self.unacknowledged += packet.kind == Kind.VOICE
 
     async def until(self, condition: Any, seconds: float = 10.0) -> None:
         """Wait until it holds."""
@@ -116,7 +139,6 @@ class SocketClient:
             await asyncio.sleep(0.01)
 
     async def __aexit__(self, *error: object) -> None:
-        self.reads = True
         await self.socket.close()
         for task in self._tasks:
             task.cancel()

@@ -51,15 +51,16 @@ def run(
     frame_bytes: int = 4000,
     voice_bytes: int = 100,
     reads: bool = True,
-    gated: bool = True,
+    ahead: int = 0,
 ) -> Run:
     """Voice every 20 ms and a frame every 40 into an outbox, over a link, with acknowledgements.
 
-    ``gated`` asks before each frame, as the session does.
+    A frame is asked for, encoded, and put ``ahead`` frames later, as the session does.
     """
     outbox = Outbox()
     result = Run(outbox, {Kind.VOICE: [], Kind.FACE: []}, [])
     acks: list[tuple[float, int]] = []
+    encoded: list[int] = []  # the steps in which they are put
     key, voices = True, 0
     for step in range(int(seconds / STEP)):
         now = step * STEP
@@ -75,8 +76,11 @@ def run(
             outbox.acknowledged(sequence, at)
         acks = [ack for ack in acks if ack[0] > now]
         outbox.put_voice(bytes(voice_bytes), step * 960, now)
-        if step % 2 == 0 and (outbox.takes_face(now) or not gated):
-            key = not outbox.put_face(bytes(frame_bytes), step * 960, now, key=key) or key and False
+        if step % 2 == 0 and outbox.takes_face(now, len(encoded)):
+            encoded.append(step + 2 * ahead)
+        while encoded and encoded[0] <= step:
+            del encoded[0]
+            key = not outbox.put_face(bytes(frame_bytes), step * 960, now, key=key)
         while (message := outbox.next(now)) is not None:
             assert isinstance(message, bytes)
             link.send(message, now)
@@ -99,12 +103,12 @@ def test_a_wide_link_carries_everything() -> None:
     rate=st.floats(6_500, 200_000),
     delay=st.floats(0.001, 0.3),
     frame_bytes=st.integers(50, 20_000),
-    gated=st.booleans(),
+    ahead=st.integers(0, 3),
 )
 def test_on_a_narrow_link_the_delay_has_a_bound(
-    rate: float, delay: float, frame_bytes: int, gated: bool
+    rate: float, delay: float, frame_bytes: int, ahead: int
 ) -> None:
-    result = run(Link(rate, delay), 20, frame_bytes=frame_bytes, gated=gated)
+    result = run(Link(rate, delay), 20, frame_bytes=frame_bytes, ahead=ahead)
     # A frame that is let in takes as long as it takes; what is under way before it, no longer than
     # the voice may be late.
     bound = 2 * delay + VOICE_EXCESS + 0.1 + 3 * (frame_bytes + 200) / rate
@@ -145,16 +149,17 @@ def test_a_reader_that_never_answers_is_sent_little() -> None:
 
 def test_after_dropped_frames_comes_a_key_frame_first() -> None:
     outbox = Outbox()
-    assert outbox.put_face(b"key", 0, 0.0, key=True)
     # Nothing is known of the path yet: one frame at a time.
+    assert outbox.takes_face(0.0) and not outbox.takes_face(0.0, 1)
+    assert outbox.put_face(b"key", 0, 0.0, key=True)
     assert not outbox.takes_face(0.0)
-    assert not outbox.put_face(b"delta", 1, 0.0, key=False)
     assert outbox.next(0.0)
-    outbox.acknowledged(0, 0.01)
+    assert not outbox.put_face(b"delta", 1, 1.0, key=False)
+    outbox.acknowledged(0, 1.01)
     # There is room again, but what came would refer to what was dropped.
-    assert not outbox.put_face(b"delta", 2, 0.02, key=False)
-    assert outbox.put_face(b"key", 3, 0.03, key=True)
-    assert outbox.put_face(b"delta", 4, 0.04, key=False)
+    assert not outbox.put_face(b"delta", 2, 1.02, key=False)
+    assert outbox.put_face(b"key", 3, 1.03, key=True)
+    assert outbox.put_face(b"delta", 4, 1.04, key=False)
     assert outbox.shed_frames == 2
 
 
