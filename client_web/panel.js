@@ -21,6 +21,7 @@ export function lines(stats) {
     [text.dropped, number(stats.framesDropped)],
     [text.skipped, number(server?.frames_skipped)],
     [text.lost, number(stats.packetsLost + (server?.packets_lost ?? 0))],
+    [text.path, text.paths[server?.path] ?? text.unknown],
     [text.picture, stats.width ? `${stats.width} × ${stats.height}${stats.codec ? `, ${stats.codec}` : ""}` : text.unknown],
   ];
 }

@@ -85,7 +85,7 @@ export class Ring {
     this.#planned = this.played;
     while (this.#slacks.length && this.#slacks[0].at < this.played - WINDOW) this.#slacks.shift();
     if (this.#slacks.length < FEWEST || this.#dry) return;
-    const surplus = Math.min(...this.#slacks.map(({ slack }) => slack)) - this.margin;
+    const surplus = Math.round(Math.min(...this.#slacks.map(({ slack }) => slack)) - this.margin);
     const free = this.played < STARTING || loudest(this.#packets[0]?.samples ?? []) < QUIET;
     if (surplus > MUCH || (free && surplus > TOLERANCE)) this.#skip(surplus);
     else if (free && surplus < -TOLERANCE) this.#wait(-surplus);

@@ -127,6 +127,8 @@ export const words = {
     skipped: "Skipped by the server",
     lost: "Packets lost",
     picture: "Picture",
+    path: "Path",
+    paths: { webrtc: "WebRTC", websocket: "WebSocket" },
     unknown: "–",
     note: "The delay is the sum of what both ends measure. The microphone's and the screen's own are not in it.",
     parts: {

@@ -197,8 +197,9 @@ def test_server_that_does_not_answer(open_page: Open) -> None:
 
 def test_nothing_gets_through(open_page: Open) -> None:
     page = open_page(
+        "?path=webrtc",
         init="""Object.defineProperty(RTCPeerConnection.prototype, "connectionState",
-                  {get: () => "failed"})"""
+                  {get: () => "failed"})""",
     )
     page.click("#primary")
     wait_for(page, "problem")
@@ -268,8 +269,9 @@ def test_server_that_could_not_load(open_page: Open) -> None:
         assert words(page)[0] == "The server could not get ready"
 
 
-def test_browser_without_webrtc(open_page: Open) -> None:
-    page = open_page(init="delete globalThis.RTCPeerConnection", state="problem")
+def test_browser_without_webrtc_and_webcodecs(open_page: Open) -> None:
+    without = "delete globalThis.RTCPeerConnection; delete globalThis.VideoDecoder"
+    page = open_page(init=without, state="problem")
     assert words(page)[0] == "This browser cannot do it"
 
 
