@@ -7,7 +7,9 @@ arrive. A packet that is as late as the network makes one in twenty
 * The session's clock follows the microphone's: its steps are moved by up to 500 ppm, so that they
   come just after the packets, and once at the beginning. (Resampling the voice instead would leave
   the steps where they are against the packets, at a cost of up to one packet of delay.)
-* Surplus is left out when nobody speaks, and in speech a pitch period at a time; more than 120 ms
+* What is too much by less than a step, after a disturbance, needs no sound to be left out: the
+  steps leap once.
+* More surplus is left out when nobody speaks, and in speech a pitch period at a time; more than 120 ms
   is cut at once.
 * When a packet came too late, what lacks is put in at once, beside the sound that was made up for
   that packet anyway.
@@ -43,6 +45,7 @@ STARTUP_SECONDS = 1.0
 SLEW = 500e-6
 PLAN_SECONDS = 0.1  # how often :meth:`DepthControl.plan` is asked
 DEAD_BAND = 0.0005
+LEAP = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class DepthControl:
         self._started = 0.0
         self._aligned = False
         self._missed = False
+        self._disturbed = False  # sound was made up or left out since the last leap
         self.mean_slack = 0.0
         """How long packets wait on average for their step, in seconds, when last planned."""
 
@@ -89,6 +93,7 @@ class DepthControl:
     def inserted(self, samples: int) -> None:
         """Sound was made up, so all that waits plays later; negative: left out, so earlier."""
         self._inserted += samples
+        self._disturbed = True
 
     def missed(self) -> None:
         """A packet came too late: what lacks may be put in at once."""
@@ -123,6 +128,11 @@ class DepthControl:
         if not self._aligned:
             self._aligned = True
             return Correction(shift=max(-STEP, min(STEP, error)))
+        if self._disturbed and error < -LEAP:
+            # Less than a step too much: no sound need go, all further steps just come earlier. A
+            # clock that is merely fast is not followed that way.
+            self._disturbed = False
+            return Correction(shift=max(-STEP, error))
         lacking = int(error * RATE)
         if missed and lacking >= MIN_INSERT:
             return Correction(insert=min(MAX_INSERT, lacking))
