@@ -9,7 +9,8 @@ them. What follows is arithmetic, per session and tick:
 * **blend**: heads of L - 40 n ms have predicted the same frame n ticks ago; the frame is the
   weighted mean of those predictions that have come;
 * **gate** (`gate`): opens with the frame that speaks, or one before; closes 120 to 160 ms after the
-  last speech. A closed gate is the person's rest, to the last bit;
+  last speech. Then nothing moves: the lips stay parted for a second, as a person's do who pauses,
+  and settle into the person's rest, which is met to the last bit;
 * **frame**: the mean of the two steps, but where a closure is sure the smaller aperture of both, so
   that a closure shorter than a frame is seen;
 * **person map**: coefficients = rest + map @ tract, drawn towards the person's own closed lips and
@@ -29,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.engines.backend import Graph
-from visavis.engines.gate import SHUT, GateRule, GateState, move
+from visavis.engines.gate import SHUT, GateRule, GateState, move, parted
 from visavis.engines.voice_activity import FRAME_MS, VoiceActivity
 
 __all__ = ["CHANNELS", "MOVES", "STEPS", "Tract", "TractState"]
@@ -65,6 +66,7 @@ _DEFAULTS: dict[str, Any] = {
     "high": [0.5, 0.35, 0.2, 1.0, 1.0, 1.0],
     "contact": [0.3, 0.6],  # a contact is drawn from the first probability, whole at the second
     **_GATE,  # see `gate.GateRule`
+    "parted": 0.0,  # aperture of the lips in a pause
     "early_ms": 40,  # a frame opens for speech that begins so much later, where a head hears it
     "voice_mode": 3,  # of the second opinion, 0 to 3
     "voice_ms": 100,  # from a frame's start, how far the second opinion counts; L at most
@@ -151,6 +153,7 @@ class Tract:
         self._liptooth = _array(parts, "liptooth", self.size) - self._rest
         gain = np.asarray(p["gain"], np.float32)
         self._map = np.ascontiguousarray((person * gain).T)
+        self._parted = person[:, 0] * np.float32(p["parted"])
         self._low = np.asarray(p["low"], np.float32)
         self._high = np.asarray(p["high"], np.float32)
         self._shapes = [tuple(int(n) for n in shape) for shape in p["state"]]
@@ -211,11 +214,13 @@ class Tract:
         """
         said = self._predict(states, features)
         gate = np.empty(len(states), np.float32)
+        pause = np.empty(len(states), np.float32)
         frames = np.empty((len(states), STEPS, len(CHANNELS)), np.float32)
         for n, (state, heads, opinions) in enumerate(zip(states, said, voiced, strict=True)):
             frames[n] = self._merge(state, heads)
             gate[n] = self._gate(state, frames[n], heads, opinions)
-        return self._shape(frames, gate), gate
+            pause[n] = parted(self._rule, state.gate)
+        return self._shape(frames, gate, pause), gate
 
     def _predict(self, states: Sequence[TractState], features: F32) -> F32:
         """The network: f32[N, H, 2, 9]; its state goes on."""
@@ -264,7 +269,7 @@ class Tract:
         state.gate = move(self._rule, state.gate, speech, agrees)
         return state.gate.open
 
-    def _shape(self, tract: F32, gate: F32) -> F32:
+    def _shape(self, tract: F32, gate: F32, pause: F32) -> F32:
         low, high = self._contact
         contact = _ease((tract[:, :, _CLOSED:_SPEECH].max(1) - low) / (high - low))
         moves = tract[:, :, :MOVES].mean(1)
@@ -275,8 +280,10 @@ class Tract:
         liptooth = (gate * contact[:, 1])[:, None] * (1.0 - closed)
         # One product per session: a product of all would round differently with their number.
         offset = gate[:, None] * np.matmul(moves[:, None], self._map)[:, 0]
+        offset += ((1.0 - gate) * pause)[:, None] * self._parted
         offset += liptooth * (self._liptooth - offset)
         offset += closed * (self._closed - self._rest - offset)
         # Rounding must neither part closed lips nor move a face at rest.
-        shape = np.where(gate[:, None] > 0.0, self._rest + offset, self._rest)
+        moved = (gate + pause)[:, None] > 0.0
+        shape = np.where(moved, self._rest + offset, self._rest)
         return np.asarray(np.where(closed >= 1.0, self._closed, shape), np.float32)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visavis.engines.gate import SHUT, GateRule, move
+from visavis.engines.gate import SHUT, GateRule, GateState, move, parted
 
 RULE = GateRule()
 PROBABILITY = st.floats(0.0, 1.0)
@@ -105,3 +105,27 @@ def test_it_opens_for_the_frame_after_and_stays_for_its_own() -> None:
 def test_rules_without_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="gate needs"):
         GateRule(**wrong)
+
+
+@given(talk=st.integers(10, 200), pause=st.integers(0, 24))
+def test_lips_stay_parted_in_a_pause_and_settle_after_it(talk: int, pause: int) -> None:
+    state = SHUT
+    for _ in range(talk):
+        state = move(RULE, state, [1.0], [True])
+    for _ in range(pause):
+        state = move(RULE, state, [0.0], [False])
+    assert parted(RULE, state) == 1.0
+    path = []
+    for _ in range(40):
+        state = move(RULE, state, [0.0], [False])
+        path.append(parted(RULE, state))
+    assert path == sorted(path, reverse=True)
+    assert max(a - b for a, b in zip(path, path[1:], strict=False)) < 0.2  # no jump
+    assert path[-1] == 0.0 and state.spoken_ms == 0.0
+
+
+def test_before_speech_and_after_a_moments_noise_lips_are_closed() -> None:
+    assert parted(RULE, SHUT) == 0.0
+    moment = move(RULE, SHUT, [1.0], [True])
+    assert 0.0 < parted(RULE, moment) <= 0.1
+    assert parted(RULE, GateState(0.0, 80.0, 4000.0)) == 1.0

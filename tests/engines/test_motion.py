@@ -90,6 +90,17 @@ def test_the_gate_closes_within_120_to_160_ms_and_then_rests() -> None:
     assert (coefficients[-1] == PARTS["rest"]).all()
 
 
+def test_lips_stay_parted_and_still_in_a_pause_and_then_rest_to_the_last_bit() -> None:
+    loud, quiet = moves((0.2, 0.2), speech=0.9), moves((0.1, 0.1), speech=0.05)
+    coefficients, gate, _ = show([quiet] * 5 + [loud] * 12 + [quiet] * 60, parted=0.06)
+    assert (coefficients[:5] == PARTS["rest"]).all()
+    pause = coefficients[17:][gate[17:] == 0.0]
+    want = PARTS["rest"] + PARTS["map"][:, 0] * np.float32(0.06)
+    assert np.allclose(pause[:20], want, atol=1e-6)
+    assert (np.diff(pause[:20], axis=0) == 0.0).all()
+    assert (pause[-10:] == PARTS["rest"]).all()
+
+
 def test_the_second_opinion_decides_where_the_network_is_unsure() -> None:
     unsure = moves((0.1, 0.1), speech=0.6)
     _, alone, _ = show([unsure] * 6)
