@@ -60,9 +60,9 @@ def see(lips: PersonLips, sound: F32, tracker: Path, seed: int = 0) -> Seen:
     Raises:
         PersonFileError: the tracker does not run, or finds no face.
     """
-    pictures, asked = lips.film(sound, seed)
-    mesh = without_pose(track_faces(pictures, tracker).landmarks)
-    return Seen(asked, mouth_of(mesh), mesh)
+    film = lips.film(sound, seed)
+    mesh = without_pose(track_faces(film.pictures, tracker).landmarks)
+    return Seen(film.shown, mouth_of(mesh), mesh)
 
 
 def compare(asked: F64, shown: F64) -> Mapping[str, float | None]:

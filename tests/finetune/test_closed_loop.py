@@ -10,7 +10,7 @@ import pytest
 
 from tests.engines import tiny_person
 from visavis.finetune.closed_loop import LIPS, compare, see, trembling
-from visavis.finetune.lips.yardstick.listener import PersonLips, Shown
+from visavis.finetune.lips.yardstick.listener import Film, PersonLips
 from visavis.finetune.lips.yardstick.loop_table import loop_table, scenes
 from visavis.finetune.lips.yardstick.mouth import Mouth
 from visavis.finetune.lips.yardstick.talks import Talk
@@ -78,13 +78,13 @@ def test_what_is_seen_goes_with_what_was_asked(tmp_path: Path) -> None:
             gap = np.abs(coefficients[:, 0].astype(np.float64))
             return Mouth(gap, gap, gap)
 
-        def film(self, sound: np.ndarray, seed: int = 0) -> tuple[np.ndarray, Shown]:
-            pictures, shown = super().film(sound, seed)
+        def film(self, sound: np.ndarray, seed: int = 0) -> Film:
+            film = super().film(sound, seed)
             # As bright as the mouth is open, instead of a rendered mouth.
-            pictures[:] = 128
-            wide = 16 + np.clip(shown.mouth.opening * 1000 * 219 / 255, 0, 219)
-            pictures[:, : tiny_person.HEIGHT] = wide.astype(np.uint8)[:, None, None]
-            return pictures, shown
+            film.pictures[:] = 128
+            level = 16 + np.clip(film.shown.mouth.opening * 1000 * 219 / 255, 0, 219)
+            film.pictures[:, : tiny_person.HEIGHT] = level.astype(np.uint8)[:, None, None]
+            return film
 
     lips = Lips(tiny_person.tiny_person())
     sound = tiny_person.voice(2.0)[: 50 * 640]

@@ -221,9 +221,10 @@ def test_lips_show_the_same_alone_and_in_company(person: Person) -> None:
 def test_lips_show_what_a_film_shows(person: Person) -> None:
     lips = TinyLips(person)
     sound = tiny_person.voice(1.0)[: 25 * 640]
-    pictures, shown = lips.film(sound)
-    assert pictures.shape == (25, tiny_person.HEIGHT * 3 // 2, tiny_person.WIDTH)
-    assert np.allclose(shown.mouth.opening, lips.show([sound])[0].mouth.opening)
+    film = lips.film(sound)
+    assert film.pictures.shape == (25, tiny_person.HEIGHT * 3 // 2, tiny_person.WIDTH)
+    assert film.poses.shape == (25, 3, 4) and (film.poses[1:] != film.poses[:-1]).any()
+    assert np.allclose(film.shown.mouth.opening, lips.show([sound])[0].mouth.opening)
 
 
 def test_a_look_ahead_that_is_not_offered(person: Person) -> None:

@@ -23,7 +23,7 @@ from visavis.engines.person import Person
 from visavis.engines.pipeline import Pipeline, Work
 from visavis.finetune.lips.yardstick.mouth import Mouth, mouth_of
 
-__all__ = ["Kept", "Lips", "NetworkLips", "PersonLips", "Recorder", "Shown", "lips_of"]
+__all__ = ["Film", "Kept", "Lips", "NetworkLips", "PersonLips", "Recorder", "Shown", "lips_of"]
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -50,6 +50,21 @@ class Shown:
     mouth: Mouth
     tract: F32
     gate: F32
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """A person speaking, K frames.
+
+    Attributes:
+        pictures: uint8[K, H*3/2, W], I420.
+        poses: float32[K, 3, 4], head space to pixels of the frame.
+        shown: what was commanded.
+    """
+
+    pictures: U8
+    poses: F32
+    shown: Shown
 
 
 class Lips(Protocol):
@@ -135,14 +150,15 @@ class PersonLips:
             shown += self._batch(sounds[start : start + _BATCH])
         return shown
 
-    def film(self, sound: F32, seed: int = 0) -> tuple[U8, Shown]:
-        """Return the pictures uint8[K, H*3/2, W], too."""
-        pictures: list[U8] = []
-        shown = self._batch([sound], pictures, seed)
-        return np.stack(pictures), shown[0]
+    def film(self, sound: F32, seed: int = 0) -> Film:
+        """Show one sound float32[640 K], with pictures; `seed` is that of the idle movement."""
+        frames: list[tuple[U8, F32]] = []
+        shown = self._batch([sound], frames, seed)
+        pictures, poses = (np.stack(some) for some in zip(*frames, strict=True))
+        return Film(pictures, poses, shown[0])
 
     def _batch(
-        self, sounds: Sequence[F32], pictures: list[U8] | None = None, seed: int = 0
+        self, sounds: Sequence[F32], film: list[tuple[U8, F32]] | None = None, seed: int = 0
     ) -> list[Shown]:
         ahead = self.lookahead_ms * 16
         frames = [len(sound) // TICK for sound in sounds]
@@ -158,7 +174,7 @@ class PersonLips:
             live = [i for i, k in enumerate(frames) if tick < k]
             begin = 0 if tick == 0 else ahead + (tick - 1) * TICK
             end = ahead + tick * TICK
-            work = [Work(states[i], padded[i][begin:end], pictures is not None) for i in live]
+            work = [Work(states[i], padded[i][begin:end], film is not None) for i in live]
             self._pipeline.advance(work)
             for row, (i, item) in enumerate(zip(live, work, strict=True)):
                 if item.error is not None or item.coefficients is None:
@@ -166,8 +182,8 @@ class PersonLips:
                 coefficients[i].append(item.coefficients)
                 gates[i].append(item.speech)
                 tracts[i].append(self._wanted(row))
-                if pictures is not None and item.i420 is not None:
-                    pictures.append(item.i420)
+                if film is not None and item.i420 is not None:
+                    film.append((item.i420, np.asarray(item.choice.pose, np.float32)))
         return [
             Shown(self.mouth(np.stack(c)), np.asarray(t, np.float32), np.asarray(g, np.float32))
             for c, t, g in zip(coefficients, tracts, gates, strict=True)
@@ -225,7 +241,7 @@ class Recorder:
     def __init__(self, lips: Lips) -> None:
         self._lips = lips
         self.name, self.lookahead_ms = lips.name, lips.lookahead_ms
-        self._kept: dict[str, F32] = {}
+        self._kept: dict[str, Any] = {}
 
     def show(self, sounds: Sequence[F32]) -> list[Shown]:
         """See `Lips.show`."""
@@ -239,9 +255,9 @@ class Recorder:
 
     def save(self, path: Path) -> None:
         """Write an npz: arrays float32[5, K] by the hash of their sound."""
-        about = {"name": np.array(self.name), "lookahead_ms": np.array(self.lookahead_ms)}
+        arrays: dict[str, Any] = {"name": self.name, "lookahead_ms": self.lookahead_ms}
         with path.open("wb") as file:
-            np.savez_compressed(file, **about, **self._kept)
+            np.savez_compressed(file, **arrays, **self._kept)
 
 
 class Kept:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from visavis.finetune.lips.yardstick.clips import RATE, TICK
 from visavis.finetune.lips.yardstick.talks import Talk
-from visavis.finetune.speech import augment
+from visavis.finetune.speech import augment, noises
 
 __all__ = ["no_speech"]
 
@@ -17,12 +17,12 @@ F32 = NDArray[np.float32]
 Rng = np.random.Generator
 
 _MAKERS: dict[str, Callable[[int, Rng], F32]] = {
-    "keys": augment.keys,
-    "breath": augment.breath,
-    "music": augment.music,
-    "cloth, paper": augment.rustle,
-    "wind": augment.wind,
-    "cough": augment.cough,
+    "keys": noises.keys,
+    "breath": noises.breath,
+    "music": noises.music,
+    "cloth, paper": noises.rustle,
+    "wind": noises.wind,
+    "cough": noises.cough,
 }
 _DISTANT = "distant talker"
 _PIECES = 5
@@ -57,7 +57,7 @@ def _levelled(sound: F32, bounds: tuple[float, float], rng: Rng) -> F32:
     level = np.float32(10 ** (rng.uniform(*bounds) / 20.0))
     hiss = rng.normal(0.0, 10 ** (_HISS_DB / 20.0), len(sound)).astype(np.float32)
     power = np.float32(np.sqrt(np.mean(sound**2)) + 1e-9)
-    return np.clip(sound * (level / power) + hiss, -1.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(sound * (level / power) + hiss, -1.0, 1.0), np.float32)
 
 
 def _far(sound: F32, samples: int, rng: Rng) -> F32:

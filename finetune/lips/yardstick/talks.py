@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.finetune.lips.yardstick.clips import TICK
-from visavis.finetune.speech import augment
+from visavis.finetune.speech import augment, noises
 from visavis.finetune.speech.corpus import Shard
 from visavis.finetune.speech.phones import Phone
 from visavis.finetune.speech.sentences import foreign_text, sentence
@@ -110,7 +110,7 @@ def in_noise(talks: Sequence[Talk]) -> list[Talk]:
         sound = augment.colour(augment.reverberate(talk.sound, rng), rng)
         sound = sound * np.float32(LEVEL / (np.sqrt(np.mean(sound**2)) + 1e-9))
         power = np.float32(LEVEL * 10 ** (-rng.uniform(8.0, 30.0) / 20.0))
-        sound = sound + power * augment.noise(len(sound), rng)
+        sound = sound + power * noises.noise(len(sound), rng)
         sound = sound * np.float32(10 ** (rng.uniform(-15.0, 10.0) / 20.0))
         out.append(replace(talk, sound=np.clip(sound, -1.0, 1.0).astype(np.float32)))
     return out

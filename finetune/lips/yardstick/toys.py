@@ -54,7 +54,8 @@ def _shifted(curve: F64, frames: int) -> F64:
 
 def _energy(scene: Scene) -> F64:
     low, high = np.quantile(scene.loud, (0.05, 0.95))
-    return np.clip((scene.loud - low) / max(float(high - low), 1e-9), 0.0, None) * _OPEN_95
+    gap = np.clip((scene.loud - low) / max(float(high - low), 1e-9), 0.0, None) * _OPEN_95
+    return np.asarray(gap, np.float64)
 
 
 def _smoothed(scene: Scene) -> F64:
