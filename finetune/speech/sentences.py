@@ -104,7 +104,9 @@ _FOREIGN: dict[str, str] = {
     "nl": "Mijn broer woont boven de bakker. Wij gaan morgen misschien naar buiten. Vijf bruine"
     " beren eten brood met boter. Wat een mooie blauwe muur. Geef me even je papieren.",
     "ru": "Мама купила белую рыбу. Мой папа любит пить воду. Вы были вчера в парке? Большое вам"
-    " спасибо за помощь. Февраль был очень холодным. Пожалуйста, откройте окно.",
+    " спасибо за помощь. Февраль был очень холодным. Пожалуйста, откройте окно. Моя бабушка печёт"
+    " вкусные пироги. Мы поедем на поезде через мост. Собака бежит по полю за мальчиком. Поезд"
+    " опоздал на пять минут. Вечером пойдём в театр пешком. Эта книга лежит под столом.",
     "hi": "मेरा भाई बाज़ार में फल बेचता है। माँ ने पानी पिया। आप कब वापस आएंगे? बहुत अच्छा मौसम"
     " है। वह पुल के पास बैठा है।",
     "tr": "Babam büyük bir bahçe buldu. Mavi gömlek benim mi? Yarın vapurla adaya gideceğiz. "
@@ -112,7 +114,20 @@ _FOREIGN: dict[str, str] = {
     "sv": "Min mamma bor på en ö. Vi vill ha varmt bröd och smör. Pojken hoppade över muren. "
     "Får jag be om en kopp te? Det blåser mycket på bron.",
     "fi": "Minun äitini puhuu paljon. Vene meni sillan ali. Pöydällä on leipää ja voita. Hyvää "
-    "huomenta, mitä kuuluu? Me menemme yhdessä metsään.",
+    "huomenta, mitä kuuluu? Me menemme yhdessä metsään. Pieni poika juoksee pihalla. Ulkona sataa"
+    " vettä koko päivän. Työpöydällä on vihreä kynä. Ystäväni asuu vanhassa puutalossa.",
+    "ca": "La meva mare compra pa i peix al mercat. Avui fa molt bon temps a la platja. Vull un "
+    "got d'aigua freda, si us plau. El nen petit dorm al sofà. Vam pujar a la muntanya amb el "
+    "pare. Bona nit i fins demà. Quina por em fa aquest gos tan gros. La pluja mulla les fulles "
+    "dels arbres. Posa el llum vermell sobre la taula. Tinc una bicicleta blava i nova.",
+    "cs": "Moje maminka koupila bílé boty. Včera večer pršelo a foukal vítr. Prosím, otevři okno,"
+    " je tu horko. Babička peče výborné buchty s mákem. Pojedeme vlakem přes most do Prahy. Velký"
+    " pes běží po poli. Můj bratr má pět malých koťat. Dobrý večer, jak se vám daří? Ta modrá kniha"
+    " leží pod stolem. Hudba hrála celou noc.",
+    "mr": "माझा भाऊ बाजारात फळे विकतो. आई पाणी पिते. तू कधी परत येशील? आज हवा खूप छान आहे. माझे बाबा"
+    " पुण्याला गेले. मुलगा पुस्तक वाचतो. पाऊस पडत आहे. आम्ही भाकरी आणि भाजी खाल्ली.",
+    "te": "మా అమ్మ బజారులో పండ్లు కొన్నది. నాన్న పాలు తాగుతాడు. నువ్వు ఎప్పుడు వస్తావు? ఈ రోజు వాన"
+    " పడుతోంది. మా ఊరు చాలా అందంగా ఉంది. బాబు పుస్తకం చదువుతున్నాడు. మేము భోజనం చేశాము.",
 }  # fmt: skip
 
 

@@ -1,28 +1,33 @@
-"""Training sessions: half a minute of a microphone as feature rows, and what the mouth should do.
+"""Training sessions: half a minute of a microphone as feature rows, and the phones that were said.
+
+    python -m visavis.finetune.speech.sessions --hours 24 --workers 2
 
 A session is a shard of the corpus spoken in a room, with pauses, noise, other sounds in the pauses
 and a gain that the normaliser has to find, passed through the engine's own `LogMel` from a random
-state. One in eight has no speech at all. Sessions are rendered once, into files of float16.
+state. One in five has no speech, or only some of a distant talker. Sessions are rendered once, into
+files of float16. What the mouth does is not in them: it is made of the phones when they are read.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.engines.audio import HOP, LogMel, LogMelState
-from visavis.engines.motion import CHANNELS
 from visavis.finetune.speech import augment
-from visavis.finetune.speech.corpus import Shard, build_corpus, cache_folder, load_shard
-from visavis.finetune.speech.gestures import frame_times, gestures
+from visavis.finetune.speech.corpus import Shard, cache_folder, load_shard, shards
 from visavis.finetune.speech.phones import PHONES, Phone
-from visavis.finetune.speech.voices import resample
+from visavis.finetune.speech.senders import degrade
+from visavis.finetune.speech.speaking import HELD_OUT, held_out, spoken
+from visavis.finetune.speech.surroundings import background, negative, people
+from visavis.finetune.speech.workers import in_order, workers
 
 __all__ = [
     "HELD_OUT",
@@ -30,7 +35,8 @@ __all__ = [
     "build_sessions",
     "held_out",
     "make_session",
-    "negative",
+    "phones_of",
+    "said_of",
     "spoken",
 ]
 
@@ -40,18 +46,6 @@ RATE = 16000
 F32 = NDArray[np.float32]
 Rng = np.random.Generator
 
-# Never trained on: the diphone voice of Flite and Festival (a speaker and a way of synthesis of its
-# own), an accent of espeak-ng, and two languages.
-HELD_OUT = (
-    "flite:kal", "flite:kal16", "festival:kal",
-    "espeak:en-gb-scotland", "espeak:it", "espeak:sv",
-)  # fmt: skip
-
-
-def held_out(voice: str) -> bool:
-    """Whether a voice is kept for validation."""
-    return voice.split("+")[0] in HELD_OUT
-
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -60,48 +54,28 @@ class Session:
     Attributes:
         voice: who speaks.
         features: f16[2T, F], 10 ms apart.
-        tract: f16[T, 9], 20 ms apart; step t shows the moment 20t + 10 ms.
-        phones: uint8[T], index into PHONES.
+        said: f32[n, 5], a phone in every row: index into PHONES, start and end in seconds, stress
+            0 to 1, effort in dB; none where nobody speaks near the microphone.
     """
 
     voice: str
     features: NDArray[np.float16]
-    tract: NDArray[np.float16]
-    phones: NDArray[np.uint8]
+    said: F32
 
 
-def spoken(shard: Shard, rng: Rng, *, plain: bool = False) -> tuple[F32, list[Phone]]:
-    """The shard's utterances in a new order, with pauses; plain: at the voice's own pitch."""
-    warp = 1.0 if plain else float(np.exp(rng.uniform(np.log(0.82), np.log(1.22))))
-    sounds: list[F32] = []
-    phones: list[Phone] = []
-    at = 0
-    order = rng.permutation(len(shard.utterances))
-    breathless = rng.random() < 0.06 and not plain
-    for i in order:
-        utterance = shard.utterances[int(i)]
-        pause = rng.exponential(0.6) if rng.random() < 0.8 else rng.uniform(1.5, 4.0)
-        sounds.append(np.zeros(int(pause * RATE), np.float32))
-        at += len(sounds[-1])
-        sound = resample(utterance.sound, RATE * warp) if warp != 1.0 else utterance.sound
-        if breathless:
-            sound = augment.whisper(sound, rng)
-        loud = np.float32(10 ** (rng.normal(0.0, 2.0) / 20.0))
-        sounds.append(sound * loud / np.float32(np.sqrt(np.mean(sound**2)) + 1e-6))
-        start = at / RATE
-        phones += [
-            replace(p, start=start + p.start / warp, end=start + p.end / warp)
-            for p in utterance.phones
-        ]
-        at += len(sound)
-    sounds.append(np.zeros(int(rng.uniform(0.3, 1.0) * RATE), np.float32))
-    return np.concatenate(sounds), phones
+def said_of(phones: Sequence[Phone]) -> F32:
+    """Phones as the rows of `Session.said`."""
+    index = {name: i for i, name in enumerate(PHONES)}
+    rows = [(index[p.name], p.start, p.end, p.stress, p.effort) for p in phones]
+    return np.array(rows, np.float32).reshape(-1, 5)
 
 
-def negative(n: int, rng: Rng) -> F32:
-    """Sound that is no speech, of unit power at its loudest part."""
-    kinds = (augment.keys, augment.breath, augment.rustle, augment.music, augment.noise)
-    return kinds[int(rng.choice(len(kinds), p=(0.26, 0.24, 0.18, 0.22, 0.10)))](n, rng)
+def phones_of(said: F32) -> list[Phone]:
+    """The inverse of `said_of`."""
+    return [
+        Phone(PHONES[int(name)], start, end, stress, effort)
+        for name, start, end, stress, effort in said.astype(np.float64).tolist()
+    ]
 
 
 def _fill_pauses(sound: F32, phones: Sequence[Phone], rng: Rng) -> None:
@@ -119,23 +93,6 @@ def _fill_pauses(sound: F32, phones: Sequence[Phone], rng: Rng) -> None:
             sound[start:stop] += piece * fade.astype(np.float32) * level
 
 
-def _background(shard: Shard, n: int, rng: Rng) -> F32:
-    """What is heard behind a speaker, of unit power: noise mostly, music, or a crowd."""
-    kind = rng.random()
-    if kind < 0.72:
-        return augment.noise(n, rng)
-    if kind < 0.86:
-        return augment.music(n, rng)
-    crowd = np.zeros(n, np.float32)
-    for _ in range(6):
-        voice = shard.utterances[int(rng.integers(len(shard.utterances)))].sound
-        voice = resample(voice, RATE * float(rng.uniform(0.75, 1.3)))
-        long = np.tile(voice, n // len(voice) + 2)
-        start = int(rng.integers(len(voice)))
-        crowd += long[start : start + n] * np.float32(rng.uniform(0.3, 1.0))
-    return crowd / np.float32(np.sqrt(np.mean(crowd**2)) + 1e-6)
-
-
 def _random_state(mel: LogMel, level_db: float, rng: Rng) -> LogMelState:
     state = mel.initial_state()
     if rng.random() < 0.65:
@@ -147,106 +104,142 @@ def _random_state(mel: LogMel, level_db: float, rng: Rng) -> LogMelState:
     return state
 
 
-def _labels(phones: Sequence[Phone], times: NDArray[np.float64]) -> NDArray[np.uint8]:
-    index = {name: i for i, name in enumerate(PHONES)}
-    out = np.zeros(len(times), np.uint8)
-    for p in phones:
-        lo, hi = np.searchsorted(times, (p.start, p.end))
-        out[lo:hi] = index[p.name]
-    return out
-
-
-def make_session(shard: Shard, rng: Rng) -> Session:
-    """Renders one session from a shard."""
-    if rng.random() < 0.15:
-        sound, phones, voice = (
-            negative(int(rng.uniform(12.0, 25.0) * RATE), rng),
-            list[Phone](),
-            "none",
-        )
+def _silent(crowd: Sequence[Shard], rng: Rng) -> tuple[F32, float]:
+    """A session without a near voice, and its level in dB."""
+    n = int(rng.uniform(12.0, 25.0) * RATE)
+    if crowd and rng.random() < 0.3:
+        # Somebody at the other end of the room: 20 to 35 dB under a near speaker's nominal level.
+        far = people(crowd, n, rng, int(rng.choice((1, 1, 2, 4))))
         if rng.random() < 0.4:
-            sound = sound + np.float32(rng.uniform(0.05, 1.0)) * negative(len(sound), rng)
+            far = far + np.float32(rng.uniform(0.05, 1.0)) * negative(n, rng)
+        return far, float(-22.0 - rng.uniform(20.0, 35.0))
+    sound = negative(n, rng)
+    for _ in range(2):
+        if rng.random() < 0.4:
+            sound = sound + np.float32(rng.uniform(0.05, 1.0)) * negative(n, rng)
+    return sound, float(rng.uniform(-50.0, -12.0))
+
+
+def make_session(shard: Shard, rng: Rng, crowd: Sequence[Shard] = ()) -> Session:
+    """Renders one session from a shard; `crowd` are others, heard in the background."""
+    level_db = float(rng.uniform(-42.0, -12.0))
+    if rng.random() < 0.2:
+        sound, level_db = _silent(crowd, rng)
+        phones, voice = list[Phone](), "none"
     else:
         sound, phones = spoken(shard, rng)
         voice = shard.voice
         _fill_pauses(sound, phones, rng)
-    if rng.random() < 0.5:
+    if rng.random() < 0.6:
         sound = augment.reverberate(sound, rng)
     if rng.random() < 0.8:
         sound = augment.colour(sound, rng)
     sound = sound / np.float32(np.sqrt(np.mean(sound**2)) + 1e-6)
-    if rng.random() < 0.75:
-        ratio = 10 ** (-rng.uniform(6.0, 45.0) / 20.0)
-        sound = sound + np.float32(ratio) * _background(shard, len(sound), rng)
-    sound = augment.degrade(sound, rng)
-    level_db = rng.uniform(-42.0, -12.0)
+    quiet = rng.random()
+    if quiet < 0.8:
+        ratio = rng.uniform(0.0, 30.0) if quiet < 0.55 else rng.uniform(30.0, 50.0)
+        behind = background(crowd, len(sound), rng)
+        sound = sound + np.float32(10 ** (-ratio / 20.0)) * behind
+    sound = degrade(sound, rng)
     sound = np.clip(sound * np.float32(10 ** (level_db / 20.0)), -1.0, 1.0)
     # What a sound card adds; digital silence does occur too.
     if rng.random() < 0.8:
         hiss = 10 ** (rng.uniform(-95.0, -70.0) / 20.0)
-        sound = sound + rng.normal(0.0, hiss, len(sound)).astype(np.float32)
-    mel = LogMel({"warp": float(np.exp(rng.uniform(np.log(0.85), np.log(1.18))))})
+        sound = sound + rng.standard_normal(len(sound), np.float32) * np.float32(hiss)
+    mel = LogMel({"warp": float(np.exp(rng.uniform(np.log(0.88), np.log(1.14))))})
     rows = mel.step(_random_state(mel, level_db, rng), sound)
     steps = len(sound) // (2 * HOP)
-    times = frame_times(steps / 50.0)
-    return Session(
-        voice,
-        rows[: 2 * steps].astype(np.float16),
-        gestures(phones, times).astype(np.float16)
-        if phones
-        else np.zeros((steps, len(CHANNELS)), np.float16),
-        _labels(phones, times),
-    )
+    return Session(voice, rows[: 2 * steps].astype(np.float16), said_of(phones))
+
+
+_CROWD = 6
+
+
+def _render(cache_dir: Path, shard_path: Path, seed: int, turn: int, number: int) -> Path | None:
+    """Makes one session file unless it is there; None where the shard has no sound."""
+    path = cache_dir / "sessions" / f"seed-{seed}" / f"{turn:02d}-{number:05d}.npz"
+    if path.exists():
+        return path
+    shard = load_shard(shard_path)
+    if not shard.utterances:
+        return None
+    crowd = []
+    for back in range(1, _CROWD + 1):
+        other = shard_path.with_name(f"{number - back:05d}.npz")
+        if number >= back and other.exists():
+            crowd.append(load_shard(other))
+    # Held-out voices are not heard behind others either.
+    near = [s for s in crowd if s.utterances and held_out(s.voice) == held_out(shard.voice)]
+    session = make_session(shard, np.random.default_rng([seed, turn, number]), near)
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as f:
+        np.savez(
+            f,
+            # The shard's voice even without speech: what is held out stays out.
+            voice=np.array(shard.voice),
+            features=session.features,
+            said=session.said,
+        )
+    partial.replace(path)
+    return path
 
 
 def build_sessions(
-    cache_dir: Path, shards: Sequence[Path], passes: int, seed: int = 0
+    cache_dir: Path,
+    shard_paths: Iterable[Path],
+    passes: int,
+    seed: int = 0,
+    pool: Executor | None = None,
 ) -> list[Path]:
     """Renders every shard `passes` times, each time otherwise; what is there is not made again.
 
+    Args:
+        cache_dir: a folder outside the repository.
+        shard_paths: in order of number; may come as they get ready, see `corpus.shards`.
+        passes: how often every shard is rendered.
+        seed: of the renderings.
+        pool: processes to share the work; this one does it where none is given.
+
     Returns:
-        the session files: npz with voice, features, tract, phones.
+        the session files: npz with voice, features, said (see `Session`).
     """
     folder = cache_dir / "sessions" / f"seed-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
+    paths: list[Path] = []
+    again: list[Path] = []
     for turn in range(passes):
-        for number, shard_path in enumerate(shards):
-            path = folder / f"{turn:02d}-{number:05d}.npz"
-            paths.append(path)
-            if path.exists():
-                continue
-            shard = load_shard(shard_path)
-            if not shard.utterances:
-                paths.pop()
-                continue
-            session = make_session(shard, np.random.default_rng([seed, turn, number]))
-            partial = path.with_suffix(".partial")
-            with partial.open("wb") as f:
-                np.savez(
-                    f,
-                    # The shard's voice even without speech: what is held out stays out.
-                    voice=np.array(shard.voice),
-                    features=session.features,
-                    tract=session.tract,
-                    phones=session.phones,
-                )
-            partial.replace(path)
+        source = shard_paths if turn == 0 else again
+        jobs = ((cache_dir, p, seed, turn, int(p.stem)) for p in _kept(source, again, turn))
+        for path in in_order(_render, jobs, pool):
+            if path is not None:
+                paths.append(path)
+                if len(paths) % 100 == 0:
+                    log.info("%d sessions", len(paths))
         log.info("pass %d of %d rendered", turn + 1, passes)
     return paths
 
 
+def _kept(source: Iterable[Path], again: list[Path], turn: int) -> Iterable[Path]:
+    for path in source:
+        if turn == 0:
+            again.append(path)
+        yield path
+
+
 def main() -> None:
-    """Command line: corpus, then sessions."""
+    """Command line: corpus and sessions side by side; the first can be trained on at once."""
     parser = argparse.ArgumentParser(description="Build the corpus and its training sessions.")
-    parser.add_argument("--hours", type=float, default=2.5)
-    parser.add_argument("--passes", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--hours", type=float, default=24.0, help="of raw synthetic speech")
+    parser.add_argument("--passes", type=int, default=1, help="renderings of each shard")
+    parser.add_argument("--seed", type=int, default=0, help="of the corpus and the renderings")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--cache", type=Path, default=None)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     cache = args.cache or cache_folder()
-    build_sessions(cache, build_corpus(cache, args.hours, args.seed), args.passes, args.seed)
+    with workers(args.workers) as pool:
+        source = shards(cache, args.hours, args.seed, pool)
+        build_sessions(cache, source, args.passes, args.seed, pool)
 
 
 if __name__ == "__main__":
