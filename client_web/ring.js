@@ -34,6 +34,7 @@ export class Ring {
   #gain = 0; // 0 to 1: sound begins and ends with a fade
   #last = 0; // the last sample that sounded
   #dry = true; // nothing to play
+  #stood = 0; // samples for which time has stood still since
 
   position = null; // pts of the next sample; null until there is one
   played = 0; // samples given out since then, silence included
@@ -61,16 +62,21 @@ export class Ring {
     const last = this.#packets.at(-1);
     const end = last ? last.pts + last.samples.length : this.position;
     if (end !== null && pts < end) return; // they come in order; this one came before
-    if (this.position !== null) this.#slacks.push({ at: this.played, slack: pts - this.position });
+    if (this.position === null) {
+      this.position = pts;
+      this.#hold = this.margin;
+    } else if (this.#dry && !last) {
+      // Where the sender left something out, the time of it is over already.
+      this.position += Math.min(this.#stood, pts - this.position);
+    }
+    this.#stood = 0;
+    this.#slacks.push({ at: this.played, slack: pts - this.position + this.#hold });
     this.#packets.push({ pts, samples });
     if (this.#packets.length > LIMIT) this.#skip(this.#packets[0].samples.length - this.#offset);
   }
 
   /** Fills `out` (Float32Array) with the next samples. */
   pull(out) {
-    if (this.position === null && this.depth >= this.margin + out.length) {
-      this.position = this.#packets[0].pts;
-    }
     if (this.position === null) {
       out.fill(0);
       return;
@@ -131,6 +137,7 @@ export class Ring {
     if (!first || held || this.position < first.pts) {
       if (held) this.#hold -= 1;
       else if (first) this.position += 1; // the sender left something out: time goes on
+      else this.#stood += 1;
       this.missing += 1;
       this.#gain = Math.max(0, this.#gain - 1 / FADE);
       return this.#last * this.#gain;
