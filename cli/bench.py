@@ -32,6 +32,12 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     live.add_argument("--seconds", type=int, default=60, help="length of the measurement (60)")
     live.add_argument("--speech", type=Path, help="what is said (default: the person's own clip)")
     live.add_argument("--chromium", type=Path, help="the browser's program (default: found)")
+    live.add_argument(
+        "--path",
+        choices=("webrtc", "ws"),
+        default="webrtc",
+        help="the way between page and server (webrtc)",
+    )
     engine = kinds.add_parser(
         "engine",
         help="the engine alone: milliseconds a stage, frames a second a core",
@@ -49,7 +55,11 @@ def run_live(args: argparse.Namespace) -> int:
     from visavis.benchmarks import live
 
     result = live.run(
-        person=args.person, seconds=args.seconds, speech=args.speech, chromium=args.chromium
+        person=args.person,
+        seconds=args.seconds,
+        speech=args.speech,
+        chromium=args.chromium,
+        path=args.path,
     )
     if args.json:
         print_json(result)

@@ -37,6 +37,7 @@ def run(
     seconds: float = 60,
     speech: Path | None = None,
     chromium: Path | None = None,
+    path: str = "webrtc",
 ) -> dict[str, Any]:
     """Measure the person and, beside it, the echo.
 
@@ -45,6 +46,7 @@ def run(
         seconds: of each leg that count; some more are spent on starting and settling.
         speech: what is said; by default the person's own clip. Looped to length.
         chromium: the browser's program; by default found.
+        path: ``webrtc``, or ``ws`` for the WebSocket path.
 
     Returns:
         What `table` prints, JSON throughout. ``passed`` says whether every target was met.
@@ -71,6 +73,7 @@ def run(
         "size": [loaded.width, loaded.height],
         "seconds": seconds,
         "seed": SEED,
+        "path": path,
         "speech": speech.name if speech else "the person's own clip",
         "machine": machine(),
         "versions": versions(),
@@ -94,6 +97,7 @@ def run(
                     mouth=areas[0],
                     control=areas[1],
                     folder=folder / leg,
+                    path=path,
                 )
     result["machine"]["load_after"] = round(os.getloadavg()[0], 2)
     result["targets"] = judge(result)

@@ -171,6 +171,7 @@
     }
   }
 
+  const heard = new WeakSet();
   const watched = new WeakSet();
   function watch(video) {
     if (watched.has(video)) return;
@@ -188,6 +189,12 @@
     set(stream) {
       source.set.call(this, stream);
       if (stream && this instanceof HTMLVideoElement) watch(this);
+      // Over a WebSocket the voice comes from no peer connection.
+      const [voice] = stream instanceof MediaStream && !probe.peer ? stream.getAudioTracks() : [];
+      if (voice && !heard.has(voice)) {
+        heard.add(voice);
+        begin("voice", voice);
+      }
     },
   });
 

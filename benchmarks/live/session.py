@@ -84,6 +84,7 @@ def measure(
     mouth: Box,
     control: Box,
     folder: Path,
+    path: str = "webrtc",
     starts: int = 3,
 ) -> dict[str, Any]:
     """Run one leg and return its figures.
@@ -95,6 +96,7 @@ def measure(
         seconds: that count, after the first five.
         mouth, control: boxes of the picture, see `mouth_box`.
         folder: for the records and the server's log.
+        path: ``webrtc`` or ``ws``, the way that the page is told to take.
         starts: how many clicks have their first moving picture timed; the last one goes on.
 
     Raises:
@@ -105,7 +107,7 @@ def measure(
     command = [sys.executable, "-m", "visavis.benchmarks.live.serving", leg]
     command += ["--person", person, "--port", str(port), "--folder", str(folder)]
     with served(command, port, folder / "server.log") as process:
-        page = LivePage(browser, f"http://localhost:{port}/", mouth=mouth, control=control)
+        page = LivePage(browser, f"http://localhost:{port}/?path={path}", mouth=mouth, control=control)
         try:
             delays = []
             for number in range(starts):
