@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from visavis.cli.exit_codes import ExitCode
@@ -62,12 +63,14 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         help="where tracks are kept (default: $VISAVIS_CACHE or ~/.cache/visavis)",
     )
     lips.add_argument(
-        "--voices", type=int, default=2, metavar="N",
+        "--voices", type=whole(0), default=2, metavar="N",
         help="of each kind of held-out voice; 0: no synthetic speech (2)",
     )  # fmt: skip
-    lips.add_argument("--sentences", type=int, default=10, metavar="N", help="of each voice (10)")
+    lips.add_argument(
+        "--sentences", type=whole(1), default=10, metavar="N", help="of each voice (10)"
+    )
     lips.add_argument("--hour", action="store_true", help="let them talk for an hour as well")
-    lips.add_argument("--draws", type=int, default=1000, help="draws of the bootstrap (1000)")
+    lips.add_argument("--draws", type=whole(1), default=1000, help="draws of the bootstrap (1000)")
     lips.add_argument(
         "--params", type=json.loads, default={}, metavar="JSON",
         help="parameters of the motion stage, for a checkpoint",
@@ -79,8 +82,24 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     lips.set_defaults(run=run)
 
 
+def whole(least: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers that are not smaller."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        return value
+
+    return number
+
+
 def run(args: argparse.Namespace) -> int:
     """``visavis evaluate lips``."""
+    for path in (args.out, args.keep):
+        # Known before minutes are spent on what could not be written.
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise ConfigError(f"{path} cannot be written: name a file in a folder that exists.")
     try:
         from visavis.finetune.lips.yardstick.evaluation import Options, evaluate
     except ImportError as error:

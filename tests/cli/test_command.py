@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from visavis.cli.exit_codes import ExitCode
+from visavis.cli.main import main
 
 COMMANDS = ("serve", "render", "info", "bench", "evaluate", "doctor")
 
@@ -139,3 +140,28 @@ def test_an_evaluation_without_its_extra_says_which() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == ExitCode.STARTUP_FAILURE
     assert "visavis[cpu,finetune]" in sentence(done)
+
+
+def test_a_missed_target_is_an_error_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from visavis.finetune.lips.yardstick import evaluation
+
+    figures: dict[str, float | None] = {"clips_r": 0.1}
+    monkeypatch.setattr(
+        evaluation,
+        "evaluate",
+        lambda options: evaluation.Result({"seen": options.lips}, ["a line"], figures),
+    )
+    out = tmp_path / "out.json"
+    assert main(["evaluate", "lips", "--json", "--out", str(out)]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out) == {"seen": "presenter"}
+    assert json.loads(out.read_text()) == {"seen": "presenter"}
+    assert main(["evaluate", "lips", "--strict"]) == ExitCode.CHECK_FAILED
+    assert capsys.readouterr().out == "a line\n"
+    figures["clips_r"] = 0.5
+    assert main(["evaluate", "lips", "--strict"]) == ExitCode.OK
+    nowhere = tmp_path / "none" / "out.json"
+    assert main(["evaluate", "lips", "--out", str(nowhere)]) == ExitCode.STARTUP_FAILURE
+    with pytest.raises(SystemExit):
+        main(["evaluate", "lips", "--draws", "0"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -18,7 +19,8 @@ from visavis.engines.person import Person
 from visavis.finetune.geometry import LIP_LOWER, LIP_UPPER
 from visavis.finetune.lips.yardstick.clips import read_clips
 from visavis.finetune.lips.yardstick.evaluation import Options, evaluate
-from visavis.finetune.lips.yardstick.listener import Kept, PersonLips, Recorder, lips_of
+from visavis.finetune.lips.yardstick.hour import hour
+from visavis.finetune.lips.yardstick.listener import Kept, PersonLips, Recorder, Shown, lips_of
 from visavis.finetune.lips.yardstick.mouth import Mouth, mouth_of, without_pose
 from visavis.finetune.lips.yardstick.tracks import find_cuts, track_clip
 
@@ -258,16 +260,14 @@ def test_an_evaluation_of_clips(clips: Path, tmp_path: Path) -> None:
     class Perfect:
         name, lookahead_ms = "perfect", 120
 
-        def show(self, sounds: list[F32]) -> list[object]:
-            from visavis.finetune.lips.yardstick.listener import Shown
-
+        def show(self, sounds: Sequence[F32]) -> list[Shown]:
             every = {p.sound.tobytes(): p.truth for p in pieces}
             found = [every[s.tobytes()] for s in sounds]
             return [
                 Shown(m, m.opening.astype(np.float32), np.ones(len(m), np.float32)) for m in found
             ]
 
-    recorder = Recorder(Perfect())  # type: ignore[arg-type]
+    recorder = Recorder(Perfect())
     recorder.show([p.sound for p in pieces])
     recorder.save(tmp_path / "perfect.npz")
     name = str(tmp_path / "perfect.npz")
@@ -293,3 +293,24 @@ def test_an_evaluation_of_clips(clips: Path, tmp_path: Path) -> None:
     told = {t["key"]: t["met"] for t in document["targets"]}
     assert told["clips_r"] is True and told["closures"] is None
     assert any("Targets" in line for line in result.lines)
+
+
+@pytest.mark.parametrize("drift", [0.0, 1e-5])
+def test_an_hour_that_drifts_and_one_that_does_not(drift: float) -> None:
+    """A mouth as open as the sound is loud, and a little more with every frame."""
+
+    class Drifting:
+        name, lookahead_ms = "drifting", 120
+
+        def show(self, sounds: Sequence[F32]) -> list[Shown]:
+            loud = np.abs(sounds[0].reshape(-1, 640)).mean(1).astype(np.float64)
+            opening = loud + drift * np.arange(len(loud))
+            one = np.ones(len(loud), np.float32)
+            return [Shown(Mouth(opening, opening, opening), one, one)]
+
+    sound = tiny_person.voice(4.0)[: 100 * 640]
+    table = hour(Drifting(), sound, 60.0)
+    assert table["passes"] == 15 and table["seconds"] == 60.0
+    assert table["mean_difference_iod"] == pytest.approx(13 * 100 * drift)
+    assert table["first_pass_difference_iod"] == pytest.approx(14 * 100 * drift)
+    assert table["r"] == pytest.approx(1.0)
