@@ -3,11 +3,13 @@
 const RATE = 48000;
 const PATIENCE = 1500; // ms in which the browser must start its sound
 const STALE = 250; // ms after which the clock is taken for dead
+const PIECE = 480; // samples
 
 export class Sound {
   #context;
   #worklet = null;
-  #source = null;
+  #source = null; // of the microphone, in the audio graph
+  #reader = null; // of the microphone, past it
   #destination;
   #clock = null; // {position, at, ...} the worklet's last word
 
@@ -45,8 +47,9 @@ export class Sound {
   }
 
   #told(data) {
-    if (data.heard) this.onheard(data.heard);
-    else {
+    if (data.heard) {
+      if (!this.#reader) this.onheard(data.heard);
+    } else {
       this.#clock = { ...data, at: performance.now() };
       this.onclock();
     }
@@ -56,9 +59,51 @@ export class Sound {
   replace(microphone) {
     this.#source?.disconnect();
     this.#source = null;
-    if (!microphone?.getAudioTracks().length) return;
+    void this.#reader?.cancel().catch(() => {});
+    this.#reader = null;
+    const [track] = microphone?.getAudioTracks() ?? [];
+    if (!track) return;
+    // Straight from the track it is some 20 ms quicker than through the audio graph.
+    if (globalThis.MediaStreamTrackProcessor) void this.#read(track, microphone);
+    else this.#listen(microphone);
+  }
+
+  #listen(microphone) {
     this.#source = new MediaStreamAudioSourceNode(this.#context, { mediaStream: microphone });
     this.#source.connect(this.#worklet);
+  }
+
+  async #read(track, microphone) {
+    const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: 20 }).readable.getReader();
+    this.#reader = reader;
+    let piece = new Float32Array(PIECE);
+    let filled = 0;
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done || reader !== this.#reader) {
+        value?.close();
+        return;
+      }
+      if (value.sampleRate !== RATE) {
+        // The audio graph converts.
+        value.close();
+        void reader.cancel().catch(() => {});
+        this.#reader = null;
+        this.#listen(microphone);
+        return;
+      }
+      const samples = new Float32Array(value.numberOfFrames);
+      value.copyTo(samples, { planeIndex: 0, format: "f32-planar" });
+      value.close();
+      for (const sample of samples) {
+        piece[filled] = sample;
+        filled += 1;
+        if (filled < PIECE) continue;
+        this.onheard(piece);
+        piece = new Float32Array(PIECE);
+        filled = 0;
+      }
+    }
   }
 
   /** Voice to be played: samples at 48 kHz that begin at `pts` (in samples too). */
@@ -90,7 +135,7 @@ export class Sound {
 
   async close() {
     this.onheard = this.onclock = () => {};
-    this.#source?.disconnect();
+    this.replace(null);
     this.track.stop();
     if (this.#context.state !== "closed") await this.#context.close();
   }
