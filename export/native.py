@@ -14,6 +14,7 @@ motion/            what `export.motion.write_motion` writes
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from visavis.export.renderer import (
 )
 from visavis.models.renderer import Renderer
 
-__all__ = ["export_person", "load_renderer", "save_renderer"]
+__all__ = ["default_lookahead", "export_person", "load_renderer", "save_renderer"]
 
 LOOKAHEAD_MS = 120  # of a session that asks for none; the nearest below it that there is
 STAGES = {"geometry": "linear@1", "raster": "planes@1", "composite": "feather@1"}
@@ -115,7 +116,7 @@ def _assemble(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         "width": picture["width"],
         "height": picture["height"],
         "sample_rate": 16000,
-        "lookahead_ms": _lookahead(stages["motion"]["params"]["lookaheads"]),
+        "lookahead_ms": default_lookahead(stages["motion"]["params"]["lookaheads"]),
         "requires": sorted(stage["op"] for stage in stages.values()),
         "stages": stages,
         "graphs": {**motion["graphs"], "renderer": renderer_graph(size, variants)},
@@ -127,5 +128,6 @@ def _assemble(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     return manifest, parts
 
 
-def _lookahead(offered: list[int]) -> int:
+def default_lookahead(offered: Sequence[int]) -> int:
+    """Return the look-ahead of a session that asks for none, of those that a person offers."""
     return max((ms for ms in offered if ms <= LOOKAHEAD_MS), default=min(offered))

@@ -3,7 +3,7 @@
 Its clip, the times of its phones and its notices lie beside the person file. Picture and geometry
 are made anew. The motion network, which learns from synthetic speech and not from the person
 (`docs/lips.md`), is given as a folder, or kept as it is in the person file; its map to the person
-is fitted anew in both cases.
+is fitted anew in both cases. With `--lips-only` the picture, too, is kept as it is.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from visavis.engines.person import load_person
-from visavis.export.native import export_person
+from visavis.engines.errors import PersonFileError
+from visavis.engines.npy import dump_array
+from visavis.engines.person import load_person, write_person
+from visavis.export.native import default_lookahead, export_person
+from visavis.export.renderer import with_half_weights
 from visavis.finetune.background import jpeg
 from visavis.finetune.lips import fit
-from visavis.finetune.person import fit_clip, write_folder
+from visavis.finetune.person import Clip, fit_clip, write_folder
 from visavis.finetune.renderer.evaluate import evaluate, sheet, table
 from visavis.finetune.renderer.train import train
 from visavis.finetune.speech.gestures import gestures
@@ -54,11 +57,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=STEPS, help="of the renderer's training")
     parser.add_argument("--held-out", action="store_true", help="only train without the last "
                         "sentences, print scores on them and draw them")  # fmt: skip
+    parser.add_argument("--lips-only", action="store_true", help="keep the picture as it is")
     parser.add_argument("--out", type=Path, default=HOME / "presenter.person")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
 
     clip = fit_clip(HOME / "presenter.mp4", options.tracker, options.work)
+    if options.lips_only:
+        folder = options.work / "lips"
+        fit_lips(options.work / "geometry.npz", options.motion, folder)
+        size = replace_lips(clip, folder, options.out)
+        logger.info("%s: %.1f MB", options.out, size / 1e6)
+        return 0
     examples = clip.examples()
     if options.held_out:
         test = np.arange(*LAST_SENTENCES)
@@ -83,6 +93,53 @@ def main(arguments: list[str] | None = None) -> int:
     size = export_person(folder, options.out)
     logger.info("%s: %.1f MB", options.out, size / 1e6)
     return 0
+
+
+def replace_lips(clip: Clip, motion: Path, out: Path) -> int:
+    """Write the built-in person with other lips.
+
+    Args:
+        clip: the person's; its geometry must be that of the person file.
+        motion: what `fit_lips` wrote.
+        out: the file.
+
+    Returns:
+        its size in bytes.
+
+    Raises:
+        PersonFileError: the lips were fitted to another geometry.
+    """
+    person = load_person(HOME / "presenter.person", trusted=True)
+    geometry = person.stage_parts("geometry")
+    for name, array in clip.parts.geometry.items():
+        if not np.array_equal(np.asarray(geometry[name]), array):
+            raise PersonFileError(
+                "The clip's geometry is not that of the person file; make the picture anew, too."
+            )
+    entries = json.loads((motion / "stage.json").read_text())
+    manifest = {**person.manifest, "stages": {**person.manifest["stages"], **entries["stages"]}}
+    manifest["graphs"] = {**manifest["graphs"], **entries["graphs"]}
+    manifest["lookahead_ms"] = default_lookahead(
+        entries["stages"]["motion"]["params"]["lookaheads"]
+    )
+    manifest["requires"] = sorted(stage["op"] for stage in manifest["stages"].values())
+    del manifest["parts"]
+    network = entries["graphs"]["motion"]["variants"]["fp32"]
+    parts = {
+        name: part
+        for name, part in person.parts.items()
+        if not name.startswith("motion/") and name not in person.graphs["motion"].variants.values()
+    }
+    parts |= {
+        f"motion/{path.name}": dump_array(np.load(path, allow_pickle=False))
+        for path in sorted(motion.glob("*.npy"))
+    }
+    parts[network] = with_half_weights((motion / network).read_bytes())
+    data = write_person(manifest, parts)
+    partial = out.with_suffix(".partial")
+    partial.write_bytes(data)
+    partial.replace(out)
+    return len(data)
 
 
 def fit_lips(geometry: Path, motion: Path | None, folder: Path) -> None:

@@ -38,5 +38,5 @@ def tract_loss(tract: Tensor, want: Tensor) -> Tensor:
         want[..., _MOVES:],
         reduction="none",
         pos_weight=torch.tensor([2.0, 2.0, 1.0]),
-    ) * torch.tensor([1.0, 0.7, 0.6])
+    ) * torch.tensor([1.5, 0.7, 1.2])
     return shape.mean((0, 2)) + 0.4 * move.mean((0, 2)) + sure.sum(-1).mean((0, 2))

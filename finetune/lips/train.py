@@ -42,7 +42,7 @@ SHOWN_MS = 120  # the head that validation reports
 _SHARE = {40: 0.15, 80: 0.2, 120: 0.3, 160: 0.2, 200: 0.15}
 _NAMED = 0.25  # share of the auxiliary head that names phones
 _REPORT_S = 240.0
-_NOISE = 0.8  # most noise on a row's values, whose deviation is about 1
+_NOISE = 0.3  # most noise on a row's values, whose deviation is about 1
 
 
 def _mask(features: F32, rng: np.random.Generator) -> None:

@@ -31,8 +31,8 @@ _LEAD = np.array([0.035, 0.030, 0.055, 0.060, 0.010, 0.010])
 # From silence the mouth is opened a little ahead, and left a little slowly.
 _SILENCE_GRACE = 0.035
 # Who speaks keeps the lips parted in a short pause, and parts them to breathe in before speaking.
-_PARTED = Shape("silence", (0.09, 0.02, 0.0, 0.0, 0.0, 0.0), (6.0, 6.0, 3.0, 3.0, 1.0, 1.0))
-_PARTED_AFTER, _PARTED_BEFORE = 0.8, 0.3
+_PARTED = Shape("silence", (0.12, 0.03, 0.0, 0.0, 0.0, 0.0), (6.0, 6.0, 3.0, 3.0, 1.0, 1.0))
+_PARTED_AFTER, _PARTED_BEFORE = 1.5, 0.4
 
 _STEP = 0.005
 _SMOOTH = np.hanning(13)[1:-1] / np.hanning(13)[1:-1].sum()  # 55 ms at the inner rate
