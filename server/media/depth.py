@@ -9,7 +9,7 @@ arrive. A packet that is as late as the network makes one in twenty
   the steps where they are against the packets, at a cost of up to one packet of delay.)
 * What is too much by less than a step, after a disturbance, needs no sound to be left out: the
   steps leap once.
-* More surplus is left out when nobody speaks, and in speech a pitch period at a time; more than 120 ms
+* More is left out when nobody speaks, and in speech a pitch period at a time; more than 120 ms
   is cut at once.
 * When a packet came too late, what lacks is put in at once, beside the sound that was made up for
   that packet anyway.

@@ -4,6 +4,7 @@ A codec is opened once for each size that is used and never again: a new one wou
 frame nobody asked for. Its bit rate changes while it runs. libavcodec hands a new rate on to x264
 but not to libvpx; there the frames' *durations* are told shorter or longer than they are, and
 libvpx, which gives each frame its share of the rate by its duration, makes smaller or larger ones.
+(x264 would need a frame in hand to do so.)
 """
 
 from __future__ import annotations
@@ -77,13 +78,14 @@ class _Codec:
         context.width = width
         context.height = height
         self.usual = bitrate_for(width, height)
-        context.bit_rate = self.usual
+        context.bit_rate = self.usual  # x264 follows a change only where it began as its maxrate
         context.pix_fmt = "yuv420p"
         context.gop_size = GOP
         context.framerate = Fraction(FPS, 1)
         context.time_base = VIDEO_TIME_BASE
         # libvpx with two threads spins when the machine is busy: 24 ms a frame in place of 2.
         context.thread_count = 1
+        context.open()
         self.context = context
         self._time = 0.0
 
@@ -134,8 +136,8 @@ class _Encoder:
         frame = av.VideoFrame.from_numpy_buffer(i420, format="yuv420p")
         if size != self._full:
             frame = self._scaler.reformat(frame, *size, interpolation=Interpolation.AREA)
-        ticks = float(TICKS * max(1, index - self._index))
         bit_rate = bit_rate or codec.usual
+        ticks = float(TICKS * max(1, index - self._index))
         if self.by_duration:
             ticks *= bit_rate / codec.usual
         elif codec.context.bit_rate != bit_rate:

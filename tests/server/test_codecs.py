@@ -111,3 +111,53 @@ def test_damaged_packets_are_no_sound_and_no_error(payload: bytes) -> None:
     pcm = decoder.decode(payload)
     assert pcm.dtype == np.float32
     assert len(pcm) <= 5760
+
+
+def restless(width: int, height: int) -> list[np.ndarray]:
+    """Four seconds of a texture that moves, with a camera's noise."""
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(60, 190, (height * 3 // 2 // 16, width // 16))
+    texture = np.kron(blocks, np.ones((16, 16)))
+    pictures = []
+    for n in range(100):
+        picture = np.roll(texture, n, 1)
+        picture[:height] += rng.normal(0, 2, (height, width))
+        pictures.append(picture.clip(0, 255).astype(np.uint8))
+    return pictures
+
+
+@pytest.mark.parametrize("make", [Vp8Encoder, H264Encoder])
+def test_the_bit_rate_changes_while_the_codec_runs(make: type[Vp8Encoder]) -> None:
+    pictures = restless(256, 256)
+    encoder = make(256, 256)
+    rates = [400_000] * 75 + [200_000] * 100 + [400_000] * 150
+    frames = [
+        encoder.encode(n, pictures[n % 100], key=False, bit_rate=rate)
+        for n, rate in enumerate(rates)
+    ]
+    assert [f.index for f in frames if f.key] == [0]
+
+    def kilobits(begin: int, end: int) -> float:
+        return sum(len(f.data) for f in frames[begin:end]) * 8 / (end - begin) * 25 / 1000
+
+    before, less, again = kilobits(25, 75), kilobits(100, 175), kilobits(250, 325)
+    assert 300 < before < 500
+    assert less < 0.65 * before
+    assert again > 1.4 * less
+
+
+@pytest.mark.parametrize("mime_type", list(CODECS))
+def test_another_size_is_a_key_frame_and_no_more(mime_type: str) -> None:
+    encoder = open_encoder(mime_type, 256, 256)
+    decoder = av.CodecContext.create(CODECS[mime_type], "r")
+    sizes = [(256, 256)] * 5 + [(192, 192)] * 5 + [(128, 128)] * 5 + [(256, 256)] * 5
+    keys, seen = [], []
+    for index, size in enumerate(sizes):
+        encoded = encoder.encode(index, draw(index, 0.5, 256, 256), key=False, size=size)
+        keys += [index] * encoded.key
+        for frame in decoder.decode(av.Packet(encoded.data)):
+            assert (frame.width, frame.height) == size
+            if size == (256, 256):
+                seen.append(read_index(frame.to_ndarray()[:256]))
+    assert keys == [0, 5, 10, 15]
+    assert seen == [*range(5), *range(15, 20)]
