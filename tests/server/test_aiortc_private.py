@@ -23,13 +23,13 @@ async def test_names_of_a_connection() -> None:
                 " _RTCRtpSender__packet_count _RTCRtpSender__octet_count _RTCRtpSender__cname"
                 " _RTCRtpSender__rtt _RTCRtpSender__rtcp_started _RTCRtpSender__rtcp_exited"
                 " _RTCRtpSender__rtp_header_extensions_map _ssrc _send_rtcp _run_rtcp"
-                " _send_keyframe"
+                " _send_keyframe _handle_rtcp_packet _RTCRtpSender__rtp_task"
             ),
             receiver: (
                 "_RTCRtpReceiver__remote_streams _RTCRtpReceiver__started"
                 " _RTCRtpReceiver__rtcp_task _handle_rtp_packet _run_rtcp"
             ),
-            transport: "_RTCDtlsTransport__rx_packets _register_rtp_receiver",
+            transport: "_RTCDtlsTransport__rx_packets _register_rtp_receiver _send_rtp",
             transport.transport.iceGatherer: "_connection",
             transport.transport.iceGatherer._connection: "get_component_candidates",
             transceiver: "_codecs _headerExtensions",
@@ -57,6 +57,8 @@ def test_what_our_replacements_stand_in_for() -> None:
     assert "__rtcp_started.wait()" in stop and "__rtcp_exited.wait()" in stop
     feedback = inspect.getsource(RTCRtpSender._handle_rtcp_packet)
     assert "self._send_keyframe()" in feedback
+    packets = inspect.getsource(RTCRtpSender._run_rtp)
+    assert "await self.transport._send_rtp(packet_bytes)" in packets
     receive = inspect.getsource(RTCRtpReceiver.receive)
     assert "_register_rtp_receiver(self, parameters)" in receive
 
