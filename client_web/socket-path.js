@@ -23,10 +23,13 @@ const OPUS = {
   sampleRate: 48000,
   numberOfChannels: 1,
   bitrate: 40000,
-  opus: { frameDuration: 10000, complexity: 5 },
+  opus: { frameDuration: 10000, complexity: 5, application: "lowdelay" },
 };
 const HEARD = { codec: "opus", sampleRate: 48000, numberOfChannels: 1 };
 const FACES = { vp8: "vp8", h264: "avc1.42E01F" };
+
+/** On one machine there is room for plain samples, and no codec is quicker than the best one. */
+const isNear = ({ hostname }) => /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
 
 const can = async (Codec, config) =>
   Boolean(globalThis[Codec] && (await globalThis[Codec].isConfigSupported(config).catch(() => null))?.supported);
@@ -73,7 +76,7 @@ export class SocketPath extends EventTarget {
     this.#steady = steady;
     this.#sound = new Sound();
     const [sends, hears, ...shows] = await Promise.all([
-      can("AudioEncoder", OPUS),
+      !isNear(this.#api.server) && can("AudioEncoder", OPUS),
       can("AudioDecoder", HEARD),
       ...Object.values(FACES).map((codec) => can("VideoDecoder", { codec })),
     ]);
@@ -261,10 +264,12 @@ export class SocketPath extends EventTarget {
     if (this.#now === null) this.#show();
   }
 
-  /** The pts in µs that is heard now. A recording hears it as it leaves, without the device. */
+  /**
+   * The pts in µs that leaves for the ear. How long the device then takes is not waited for: sound
+   * up to 125 ms after its picture is not noticed (ITU-R BT.1359), and people watch the picture.
+   */
   get #now() {
-    const { position } = this.#sound;
-    return position === null || this.#steady ? position : position - 1000 * this.#sound.latency;
+    return this.#sound.position;
   }
 
   #ticked() {

@@ -121,11 +121,6 @@ export class Sound {
     return this.#clock;
   }
 
-  /** How long a sample still takes to the ear, in ms, as far as the browser knows. */
-  get latency() {
-    return 1000 * (this.#context.outputLatency || this.#context.baseLatency || 0);
-  }
-
   /** The pts in µs that leaves for the ear just now; null while there is no such clock. */
   get position() {
     const clock = this.#clock;

@@ -190,6 +190,26 @@ def test_what_a_browser_lacks_is_replaced(open_page: Open, missing: str) -> None
     moves(page)
 
 
+def test_the_microphone_is_compressed_for_other_machines(open_page: Open, served: Served) -> None:
+    # A name that is not taken for this machine by the page, and is by browser and server.
+    init = """
+      window.sizes = [];
+      const send = WebSocket.prototype.send;
+      WebSocket.prototype.send = function (data) {
+        if (data.byteLength) window.sizes.push(data.byteLength);
+        return send.call(this, data);
+      };
+    """
+    for host, least, most in (("app.localhost", 17, 300), ("localhost", 976, 976)):
+        page = open_page("?path=ws", init=init, url=served.url.replace("localhost", host))
+        page.click("#secondary")
+        wait_for(page, "live")
+        until(page, f"({LOOK})(document.getElementById('avatar').video).level > 0.3", seconds=15)
+        packets = [size for size in page.evaluate("window.sizes") if size > 16]
+        assert least <= min(packets) and max(packets) <= most
+        page.close()
+
+
 def test_where_both_ways_are_shut_it_says_so(open_page: Open) -> None:
     def shut(socket: WebSocketRoute) -> None:
         socket.close(code=1011)
