@@ -1,4 +1,4 @@
-// Which picture is shown when: each at the moment its voice is heard. Pure but for closing pictures.
+// Which picture is shown when: each at the moment its voice leaves for the ear. Pure but for closing pictures.
 
 const EARLY = 5000; // µs; half of the clock's step, so that it is right on average
 const LIMIT = 12; // pictures that wait

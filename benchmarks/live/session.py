@@ -107,7 +107,8 @@ def measure(
     command = [sys.executable, "-m", "visavis.benchmarks.live.serving", leg]
     command += ["--person", person, "--port", str(port), "--folder", str(folder)]
     with served(command, port, folder / "server.log") as process:
-        page = LivePage(browser, f"http://localhost:{port}/?path={path}", mouth=mouth, control=control)
+        url = f"http://localhost:{port}/?path={path}"
+        page = LivePage(browser, url, mouth=mouth, control=control)
         try:
             delays = []
             for number in range(starts):
