@@ -140,7 +140,8 @@ class RateController:
         fresh = self._news is not None and now - self._news < STALE_SECONDS
         if fresh and now >= self._hold_until and 0 < passed < STALE_SECONDS:
             bound = float(self._most)
-            if self._estimate is not None and now - self._estimate_time < STALE_SECONDS:
+            recent = now - self._estimate_time < STALE_SECONDS
+            if self._estimate is not None and recent and not self._idle(now):
                 bound = min(bound, OVERDRIVE * self._estimate)
             grown = min(bound, self._target * self._growth(now) ** passed)
             self._target = max(self._target, grown)
@@ -152,8 +153,7 @@ class RateController:
         """By how much the target grows in a second."""
         if self._full is not None:
             return NEAR
-        idle = self.sending(now) < 0.5 * self._target
-        return SLOW if idle or self._loss > LIGHT_LOSS else FAST
+        return SLOW if self._idle(now) or self._loss > LIGHT_LOSS else FAST
 
     def _queued(self, report: Report, now: float) -> bool:
         """Whether packets wait somewhere on the way."""
@@ -165,7 +165,13 @@ class RateController:
         base = min(trip for _, trip in self._trips)
         return report.round_trip - base > max(QUEUE_SECONDS, 4 * report.jitter)
 
+    def _idle(self, now: float) -> bool:
+        """Whether the picture needs far less than it may have: then no trouble is its doing."""
+        return self.sending(now) < 0.5 * self._target
+
     def _decrease(self, to: float, now: float, *, full: float | None) -> None:
+        if self._idle(now):
+            to, full = max(to, BACK_OFF * self._target), None
         to = max(self._least, min(to, self._target))
         self.decreases += to < self._target
         self._target = to

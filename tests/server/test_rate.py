@@ -132,6 +132,21 @@ def test_a_still_face_is_not_taken_for_a_narrow_path() -> None:
         bears_a_still_face(ObeysEveryEstimate)
 
 
+def test_a_machine_that_stalls_does_not_blur_a_still_face() -> None:
+    """30 kbit/s are sent; three times the round trip says that something stood still."""
+    plan, now = SendPlan(512, 512), 0.0
+    for frame in range(25 * 30):
+        now += 0.04
+        plan.ask(now)
+        plan.sent(150, now, key=False)
+        if frame % 25 == 24:
+            stalled = frame // 25 in (10, 15, 20)
+            plan.remb(20_000 if stalled else 45_000, now)
+            plan.report(Report(0.0, 0.4 if stalled else 0.02, 0.002, 30e3), now)
+        assert plan.size == (512, 512)
+    assert plan.target > 0.8 * USUAL
+
+
 def test_jitter_is_not_taken_for_a_queue() -> None:
     outcome = Link(jitter=0.05, estimates=False).run(ours(), 20.0)
     assert min(outcome.target) > 0.8 * USUAL
