@@ -92,7 +92,7 @@ async def test_loss_and_reordering_with_and_without_redundancy(serving: Serving)
 
 
 async def test_the_picture_follows_what_gets_through(serving: Serving) -> None:
-    """Reports of heavy loss: smaller pictures at a smaller rate, one key frame a step."""
+    """Reports of heavy loss: a smaller picture at a smaller rate, one key frame a step."""
     async with serving(FakeEngine(size=256)) as server, Client(server, None) as client:
         await client.until(lambda: len(client.face.packets) > 30)
         before = await client.stats()
@@ -101,7 +101,7 @@ async def test_the_picture_follows_what_gets_through(serving: Serving) -> None:
             t.receiver for t in client.connection.getTransceivers() if t.kind == "video"
         )
         source = next(iter(receiver._RTCRtpReceiver__remote_streams))
-        for number in range(12):
+        for number in range(20):
             info = rtp.RtcpReceiverInfo(
                 ssrc=source,
                 fraction_lost=200,
