@@ -12,7 +12,8 @@ them. What follows is arithmetic, per session and tick:
   last speech. Then nothing moves: the lips stay parted for a second, as a person's do who pauses,
   and settle into the person's rest, which is met to the last bit;
 * **frame**: the mean of the two steps, but where a closure is sure the smaller aperture of both, so
-  that a closure shorter than a frame is seen;
+  that a closure shorter than a frame is seen; a curve undoes the shyness of a network that is
+  unsure, so that the mouth opens as far and as often as real ones do;
 * **person map**: coefficients = rest + map @ tract, drawn towards the person's own closed lips and
   lip-on-teeth shapes by the probabilities. A sure closure is the person's closed lips, to the last
   bit.
@@ -61,6 +62,7 @@ _DEFAULTS: dict[str, Any] = {
     "graph": "motion",
     "state": [],  # shape of every state of the graph, without the batch
     "blend": [1.0],  # weight of a frame's predictions, by how many ticks ago they were made
+    "curve": [[0.0, 0.0], [1.0, 1.0]],  # aperture: what is heard, what is shown; rising
     "gain": [1.0] * MOVES,
     "low": [0.0, 0.0, -0.3, 0.0, 0.0, 0.0],  # bounds of the moves
     "high": [0.5, 0.35, 0.2, 1.0, 1.0, 1.0],
@@ -151,6 +153,10 @@ class Tract:
         person = _array(parts, "map", self.size, MOVES)
         self._closed = _array(parts, "closed", self.size)
         self._liptooth = _array(parts, "liptooth", self.size) - self._rest
+        curve = np.asarray(p["curve"], np.float32)
+        if curve.ndim != 2 or curve.shape[1:] != (2,) or (np.diff(curve, axis=0) < 0.0).any():
+            raise ValueError("tract@2: curve must be pairs of numbers that rise.")
+        self._heard, self._seen = np.ascontiguousarray(curve.T)
         gain = np.asarray(p["gain"], np.float32)
         self._map = np.ascontiguousarray((person * gain).T)
         self._parted = person[:, 0] * np.float32(p["parted"])
@@ -275,6 +281,7 @@ class Tract:
         moves = tract[:, :, :MOVES].mean(1)
         sure = contact[:, 0]
         moves[:, 0] += sure * (tract[:, :, 0].min(1) - moves[:, 0])
+        moves[:, 0] = np.interp(moves[:, 0], self._heard, self._seen)
         moves = np.clip(moves, self._low, self._high)
         closed = (gate * sure)[:, None]
         liptooth = (gate * contact[:, 1])[:, None] * (1.0 - closed)

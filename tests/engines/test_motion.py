@@ -192,6 +192,16 @@ def test_a_closure_that_is_sure_is_exact_whatever_else_is_said() -> None:
     assert (coefficients[1:] == PARTS["closed"]).all()
 
 
+def test_a_curve_opens_further_and_leaves_closures_shut() -> None:
+    curve = [[0.0, 0.0], [0.04, 0.02], [0.08, 0.1], [0.16, 0.3]]
+    said = [moves((a, a), speech=0.9) for a in (0.0, 0.02, 0.06, 0.12, 0.4)]
+    coefficients, _, _ = show([*said, moves((0.1, 0.1), closed=0.95, speech=0.9)], curve=curve)
+    want = [0.0, 0.01, 0.06, 0.2, 0.3]
+    shown = PARTS["rest"] + np.array(want, np.float32)[:, None] * PARTS["map"][:, 0]
+    assert np.allclose(coefficients[:5], shown, atol=1e-6)
+    assert (coefficients[5] == PARTS["closed"]).all()
+
+
 def test_gain_and_bounds() -> None:
     loud = moves((0.1, 0.1), speech=1.0)
     wild = moves((9.0, 9.0), speech=1.0)
@@ -314,6 +324,8 @@ def test_parts_of_another_size_are_refused(name: str) -> None:
         ({"voice_ms": 20, "voice_frames": 2}, "voice_frames"),
         ({"sure": 0.3}, "stay <= likely <= sure"),
         ({"close_ms": 0}, "times"),
+        ({"curve": [[0.0, 0.0], [0.2, 0.1], [0.1, 0.2]]}, "curve"),
+        ({"curve": [0.0, 1.0]}, "curve"),
     ],
 )
 def test_senseless_parameters_are_refused(params: dict[str, Any], word: str) -> None:
