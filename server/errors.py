@@ -6,6 +6,7 @@
     └── RequestError
         ├── OfferError         the SDP cannot be answered
         ├── NotAllowed         no token, or a wrong one
+        ├── WrongResumeToken   the session belongs to somebody else
         ├── NoSuchSession      the session does not exist, or no longer
         ├── TooLarge           the body is larger than any honest one
         ├── TooMany            more requests than a person makes
@@ -24,6 +25,7 @@ __all__ = [
     "TooLarge",
     "TooMany",
     "Unavailable",
+    "WrongResumeToken",
 ]
 
 
@@ -57,6 +59,15 @@ class NotAllowed(RequestError):
     """The token is missing or wrong."""
 
     status = 401
+
+
+class WrongResumeToken(RequestError):
+    """A session was to be resumed without its present token."""
+
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__("The resume token is wrong or was used already; open a new session.")
 
 
 class NoSuchSession(RequestError):

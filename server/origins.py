@@ -18,14 +18,14 @@ from visavis.server.problems import problem
 
 __all__ = ["Origins", "is_local_name", "is_same_origin"]
 
-EXPOSED = "ETag, Link, Location, Retry-After"
+EXPOSED = "ETag, Link, Location, Retry-After, Visavis-Resume"
 LOCAL_ONLY = (
     "This server answers to localhost only; for other names, or behind a proxy, "
     "start it with --token SECRET or --open."
 )
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match, Visavis-Resume",
     "Access-Control-Max-Age": "600",
 }
 

@@ -34,6 +34,11 @@ class Silence:
         self._packets = 0
         self._suspended: float | None = None
 
+    def lost(self, packets: int, now: float) -> None:
+        """The session was suspended at once, because its connection broke."""
+        self._packets = packets
+        self._suspended = now
+
     def look(self, state: str, packets: int, now: float) -> Action:
         """What to do with a session in that state that has heard so many packets by now."""
         news = packets != self._packets

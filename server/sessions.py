@@ -9,8 +9,10 @@ import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from visavis.engines.client import EngineClient, PersonInfo
 from visavis.engines.errors import EngineFull, UnknownLookahead, UnknownPerson
@@ -23,6 +25,7 @@ from visavis.server.media.warmup import warm_up
 from visavis.server.metrics import COUNTERS, Metrics
 from visavis.server.problems import FULL_RETRY_SECONDS
 from visavis.server.reaping import Silence, SilencePolicy
+from visavis.server.resume import ResumeToken
 
 __all__ = ["Sessions"]
 
@@ -31,6 +34,16 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5
 # Suspended sessions hold no place in the engine, but a connection each.
 KEPT_PER_PLACE = 3
+
+
+Outcome = TypeVar("Outcome")
+
+
+@dataclass(slots=True)
+class _Entry:
+    session: LiveSession
+    silence: Silence
+    resume: ResumeToken = field(default_factory=ResumeToken)
 
 
 class Sessions:
@@ -56,7 +69,7 @@ class Sessions:
         self._config = config
         self._metrics = metrics
         self._clock = clock
-        self._sessions: dict[str, tuple[LiveSession, Silence]] = {}
+        self._sessions: dict[str, _Entry] = {}
         self._ended: Counter[str] = Counter()
         self._ending: set[asyncio.Task[None]] = set()
         self._persons = {person.name: person for person in engine.persons()}
@@ -104,7 +117,7 @@ class Sessions:
 
     def reports(self) -> Iterator[SessionReport]:
         """What each session says about itself."""
-        return (session.report() for session, _ in list(self._sessions.values()))
+        return (entry.session.report() for entry in list(self._sessions.values()))
 
     def ended(self) -> dict[str, float]:
         """The counters of sessions that are gone."""
@@ -116,8 +129,19 @@ class Sessions:
         Raises:
             NoSuchSession: there is none.
         """
+        return self._entry(identifier).session
+
+    def resume_token(self, identifier: str) -> str:
+        """What its peer must present to go on over another connection.
+
+        Raises:
+            NoSuchSession: there is none.
+        """
+        return self._entry(identifier).resume.value
+
+    def _entry(self, identifier: str) -> _Entry:
         try:
-            return self._sessions[identifier][0]
+            return self._sessions[identifier]
         except KeyError:
             raise NoSuchSession from None
 
@@ -171,6 +195,63 @@ class Sessions:
             await self.close(identifier)
             raise
 
+    async def resume(
+        self, identifier: str, token: str, offer: str, *, loopback: bool, prefer_h264: bool
+    ) -> str:
+        """Let a session go on over a new WebRTC connection; returns the SDP answer.
+
+        Raises:
+            NoSuchSession: it is gone.
+            WrongResumeToken: the token is not the session's present one.
+            Unavailable: the server is being stopped.
+            EngineFull: the session was suspended and its place is taken by now.
+            OfferError: the offer cannot be answered. The session and its token stay as they were.
+        """
+        return await self._resume(
+            identifier,
+            token,
+            lambda session: session.restart(offer, loopback=loopback, prefer_h264=prefer_h264),
+        )
+
+    async def rejoin(
+        self,
+        identifier: str,
+        token: str,
+        open_transport: Callable[[TransportEvents], AnyTransport],
+    ) -> AnyTransport:
+        """Let a session go on over a transport that is connected already.
+
+        Raises:
+            NoSuchSession, WrongResumeToken, Unavailable, EngineFull: as for :meth:`resume`.
+        """
+        return await self._resume(
+            identifier, token, lambda session: session.reconnect(open_transport)
+        )
+
+    async def _resume(
+        self,
+        identifier: str,
+        token: str,
+        change: Callable[[LiveSession], Awaitable[Outcome]],
+    ) -> Outcome:
+        entry = self._entry(identifier)
+        entry.resume.take(token)
+        try:
+            if self.draining:
+                raise Unavailable("The server is being stopped.", retry_after=FULL_RETRY_SECONDS)
+            if entry.session.state == "suspended" and self._taken() >= self.capacity:
+                raise EngineFull(self.capacity)
+            outcome = await change(entry.session)
+        except BaseException:
+            entry.resume.give_back()
+            raise
+        entry.resume.renew()
+        entry.silence = Silence(self._policy, self._clock())
+        return outcome
+
+    def _taken(self) -> int:
+        return sum(entry.session.state != "suspended" for entry in self._sessions.values())
+
     def _admit(self, person: PersonInfo, lookahead_ms: int | None) -> tuple[str, LiveSession]:
         if self.draining:
             raise Unavailable("The server is being stopped.", retry_after=FULL_RETRY_SECONDS)
@@ -178,8 +259,7 @@ class Sessions:
             lookahead_ms = person.lookahead_ms
         elif lookahead_ms not in person.lookaheads_ms:
             raise UnknownLookahead(person.name, lookahead_ms, person.lookaheads_ms)
-        taken = sum(session.state != "suspended" for session, _ in self._sessions.values())
-        if taken >= self.capacity or len(self._sessions) >= KEPT_PER_PLACE * self.capacity:
+        if self._taken() >= self.capacity or len(self._sessions) >= KEPT_PER_PLACE * self.capacity:
             raise EngineFull(self.capacity)
         identifier = secrets.token_urlsafe(18)
         session = LiveSession(
@@ -190,9 +270,10 @@ class Sessions:
             options=self._options,
             observer=self._metrics,
             on_end=lambda: self._end_soon(identifier),
+            on_lost=lambda: self._suspend_soon(identifier),
             clock=self._clock,
         )
-        self._sessions[identifier] = (session, Silence(self._policy, self._clock()))
+        self._sessions[identifier] = _Entry(session, Silence(self._policy, self._clock()))
         return identifier, session
 
     async def close(self, identifier: str) -> None:
@@ -204,7 +285,7 @@ class Sessions:
         entry = self._sessions.pop(identifier, None)
         if entry is None:
             raise NoSuchSession
-        session = entry[0]
+        session = entry.session
         try:
             report = session.report()
             self._ended.update({name: getattr(report, name) for name in COUNTERS})
@@ -213,9 +294,22 @@ class Sessions:
 
     def _end_soon(self, identifier: str) -> None:
         if identifier in self._sessions:
-            task = asyncio.create_task(self._close_if_there(identifier))
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+            self._keep(asyncio.create_task(self._close_if_there(identifier)))
+
+    def _suspend_soon(self, identifier: str) -> None:
+        """Its connection broke: the peer may come back with another one."""
+        entry = self._sessions.get(identifier)
+        if entry is not None and entry.session.state != "suspended":
+            entry.silence.lost(entry.session.received_packets, self._clock())
+            self._keep(asyncio.create_task(self._suspend(entry.session)))
+
+    async def _suspend(self, session: LiveSession) -> None:
+        self._metrics.sessions_suspended.inc()
+        await session.suspend()
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     async def _close_if_there(self, identifier: str) -> None:
         with contextlib.suppress(NoSuchSession):
@@ -225,24 +319,24 @@ class Sessions:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             now = self._clock()
-            for identifier, (session, silence) in list(self._sessions.items()):
+            for identifier, entry in list(self._sessions.items()):
+                if entry.resume.taken:
+                    continue  # it is being taken over; its silence says nothing
                 try:
-                    await self._look(identifier, session, silence, now)
+                    await self._look(identifier, entry, now)
                 except NoSuchSession:
                     continue
                 except Exception:
                     logger.exception("a session could not be looked after; it is ended")
                     self._end_soon(identifier)
 
-    async def _look(
-        self, identifier: str, session: LiveSession, silence: Silence, now: float
-    ) -> None:
-        match silence.look(session.state, session.received_packets, now):
+    async def _look(self, identifier: str, entry: _Entry, now: float) -> None:
+        session = entry.session
+        match entry.silence.look(session.state, session.received_packets, now):
             case "end":
                 await self.close(identifier)
             case "suspend":
-                self._metrics.sessions_suspended.inc()
-                await session.suspend()
+                await self._suspend(session)
             case "resume":
                 try:
                     session.resume()

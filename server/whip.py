@@ -1,7 +1,8 @@
 """``/sessions``: open, trickle, watch, interrupt and end a session with WHIP's HTTP semantics.
 
-RFC 9725, with one difference: the offer's audio is ``sendrecv`` and its video ``recvonly``.
-There is no ICE restart, so no entity tag is issued and ``If-Match`` is not looked at.
+RFC 9725, with two differences. The offer's audio is ``sendrecv`` and its video ``recvonly``. There
+is no ICE restart (aiortc has none), so no entity tag is issued and ``If-Match`` is not looked at; a
+session whose connection is lost goes on over a new one: ``POST /sessions/ID/resume``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from visavis.server.sessions import Sessions
 __all__ = ["link_headers", "routes", "sessions_of"]
 
 LOADING_RETRY_SECONDS = 2
+RESUME = "Visavis-Resume"
+"""The header with the resume token, both ways: what stands in addresses is logged by proxies."""
 
 
 def sessions_of(request: Request) -> Sessions:
@@ -69,28 +72,47 @@ async def _open(request: Request) -> Response:
         _require_type(request, "application/sdp")
         offer = await read_body(request, MAX_OFFER_BYTES)
         sessions = sessions_of(request)
-        codec = request.query_params.get("codec", "vp8").lower()
-        if codec not in ("vp8", "h264"):
-            raise OfferError("The codec must be vp8 or h264.", status=400)
         identifier, answer = await sessions.open(
             sessions.person(request.query_params.get("person")),
             offer,
             lookahead_ms=_lookahead(request),
             loopback=_is_loopback(request),
-            prefer_h264=codec == "h264",
+            prefer_h264=_prefers_h264(request),
         )
     except VisavisError as error:
         response = await handle_error(request, error)
         app.metrics.sessions_refused.labels(str(response.status_code)).inc()
         return response
     app.metrics.answered((time.monotonic() - started) * 1000)
-    response = Response(answer, status_code=201, media_type="application/sdp")
-    root = request.scope.get("root_path", "")
-    response.headers["Location"] = f"{root}/sessions/{identifier}"
-    response.headers["Cache-Control"] = "no-store"
+    response = _answer(request, identifier, answer, 201)
     for link in link_headers(parse_ice_server(s) for s in app.config.ice_servers):
         response.headers.append("Link", link)
     return response
+
+
+async def _resume(request: Request) -> Response:
+    require_token(request)
+    _limit(request, request.app.state.open_limit)
+    _require_type(request, "application/sdp")
+    identifier = request.path_params["id"]
+    answer = await sessions_of(request).resume(
+        identifier,
+        request.headers.get(RESUME, ""),
+        await read_body(request, MAX_OFFER_BYTES),
+        loopback=_is_loopback(request),
+        prefer_h264=_prefers_h264(request),
+    )
+    return _answer(request, identifier, answer, 200)
+
+
+def _answer(request: Request, identifier: str, answer: str, status: int) -> Response:
+    root = request.scope.get("root_path", "")
+    headers = {
+        "Location": f"{root}/sessions/{identifier}",
+        "Cache-Control": "no-store",
+        RESUME: sessions_of(request).resume_token(identifier),
+    }
+    return Response(answer, status_code=status, media_type="application/sdp", headers=headers)
 
 
 async def _trickle(request: Request) -> Response:
@@ -149,6 +171,13 @@ def _lookahead(request: Request) -> int | None:
     return int(text)
 
 
+def _prefers_h264(request: Request) -> bool:
+    codec = request.query_params.get("codec", "vp8").lower()
+    if codec not in ("vp8", "h264"):
+        raise OfferError("The codec must be vp8 or h264.", status=400)
+    return codec == "h264"
+
+
 def _is_loopback(request: Request) -> bool:
     try:
         return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
@@ -164,6 +193,7 @@ def routes() -> list[Route]:
         Route("/sessions/{id}", _trickle, methods=["PATCH"]),
         Route("/sessions/{id}", _end, methods=["DELETE"]),
         Route("/sessions/{id}", _nothing, methods=["GET"]),
+        Route("/sessions/{id}/resume", _resume, methods=["POST"]),
         Route("/sessions/{id}/stats", _stats, methods=["GET"]),
         Route("/sessions/{id}/clear", _clear, methods=["POST"]),
     ]

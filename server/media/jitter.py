@@ -64,6 +64,12 @@ class JitterBuffer:
     def __len__(self) -> int:
         return len(self._packets)
 
+    def restart(self) -> None:
+        """Other numbers and timestamps come from now on; what was counted stays."""
+        self._packets.clear()
+        self._given_up.clear()
+        self._next = self._highest = self._timestamp = self._expected = None
+
     def add(
         self, sequence: int, timestamp: int, payload: bytes, *, redundant: bool = False
     ) -> int | None:

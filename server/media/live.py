@@ -19,7 +19,7 @@ from typing import TypeVar
 from visavis.engines.client import EngineClient, EngineSession, Frame, PersonInfo
 from visavis.engines.errors import EngineError
 from visavis.server.config import IceServer
-from visavis.server.errors import OfferError
+from visavis.server.errors import NoSuchSession, OfferError
 from visavis.server.media.budget import BudgetControl
 from visavis.server.media.encoder import Encoded, VideoEncoder, open_encoder
 from visavis.server.media.face import TICK_SECONDS, FaceLine, Job
@@ -62,7 +62,8 @@ class LiveSession:
         encoders: the pool that compresses frames.
         options: what all sessions have in common.
         observer: who keeps the histograms.
-        on_end: called once, on the loop, when the connection has failed or was closed by the peer.
+        on_end: called on the loop when the peer has said goodbye, or was never there.
+        on_lost: called on the loop when a connection that stood has broken.
         clock: seconds, monotonic.
     """
 
@@ -76,6 +77,7 @@ class LiveSession:
         options: MediaOptions,
         observer: MediaObserver,
         on_end: Callable[[], None],
+        on_lost: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.person = person
@@ -85,11 +87,18 @@ class LiveSession:
         self._options = options
         self._observer = observer
         self._on_end = on_end
+        self._on_lost = on_lost
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._created = clock()
         self._engine: EngineSession | None = None
+        self._generation = 0  # of the session; the engine's own count begins anew with each place
         self._peer: Transport | None = None
+        self._link = object()  # stands for the connection whose news count
+        self._connected = False
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._shed = (0, 0)  # frames and voice that earlier connections did not take
+        self._resumes = 0
         self._pump: asyncio.Task[None] | None = None
         self._microphone = MicrophoneStream(OpusDecoder())
         self._voice_encoder: VoiceEncoder = OpusEncoder()
@@ -119,14 +128,7 @@ class LiveSession:
             EngineFull: there is no place; nothing was opened.
         """
         offer = parse_offer(offer_text)
-        peer = self.connect(
-            lambda events: Peer(
-                ice_servers=self._options.ice_servers,
-                loopback=loopback,
-                prefer_h264=prefer_h264,
-                events=events,
-            )
-        )
+        peer = self.connect(self._peer_for(loopback, prefer_h264))
         return await peer.answer(offer)
 
     def connect(self, open_transport: Callable[[TransportEvents], AnyTransport]) -> AnyTransport:
@@ -136,22 +138,98 @@ class LiveSession:
             EngineFull: there is no place; nothing was opened.
         """
         self._open_engine()
-        transport = open_transport(
-            TransportEvents(
-                packet=self._microphone_packet,
-                key_frame=self._face.want_key_frame,
-                state=self._peer_state,
-                clear=self.clear,
-                estimate=lambda bits: self._send_plan.remb(bits, self._clock()),
-                report=lambda report: self._send_plan.report(report, self._clock()),
-            )
-        )
-        self._peer = transport
-        if transport.decoder is not None:
-            self._microphone = MicrophoneStream(transport.decoder)
-        if transport.voice_encoder is not None:
-            self._voice_encoder = transport.voice_encoder
+        self._peer = transport = open_transport(self._events(self._link))
+        self._listen(transport)
         return transport
+
+    async def restart(self, offer_text: str, *, loopback: bool, prefer_h264: bool) -> str:
+        """Answer another offer of the same peer and go on over the new connection.
+
+        Raises:
+            OfferError: the offer cannot be answered; the session is as it was.
+            EngineFull: the session was suspended and its place is taken; it stays suspended.
+            NoSuchSession: it ended meanwhile.
+        """
+        offer = parse_offer(offer_text)
+        link = object()
+        peer = self._peer_for(loopback, prefer_h264)(self._events(link))
+        try:
+            answer = await peer.answer(offer)
+            await self._change_over(peer, link)
+        except BaseException:
+            await peer.aclose()
+            raise
+        return answer
+
+    async def reconnect(
+        self, open_transport: Callable[[TransportEvents], AnyTransport]
+    ) -> AnyTransport:
+        """Go on over another transport, whose peer is connected already.
+
+        Raises:
+            EngineFull, NoSuchSession: as for :meth:`restart`.
+        """
+        link = object()
+        transport = open_transport(self._events(link))
+        await self._change_over(transport, link)
+        return transport
+
+    def _peer_for(self, loopback: bool, prefer_h264: bool) -> Callable[[TransportEvents], Peer]:
+        return lambda events: Peer(
+            ice_servers=self._options.ice_servers,
+            loopback=loopback,
+            prefer_h264=prefer_h264,
+            events=events,
+        )
+
+    def _events(self, link: object) -> TransportEvents:
+        """What a connection has to say, as long as it is the session's present one."""
+
+        def counts() -> bool:
+            return link is self._link
+
+        def packet(sequence: int, timestamp: int, payload: bytes, redundant: bool = False) -> None:
+            if counts():
+                self._microphone_packet(sequence, timestamp, payload, redundant)
+
+        return TransportEvents(
+            packet=packet,
+            key_frame=lambda: self._face.want_key_frame() if counts() else None,
+            state=lambda state: self._peer_state(state) if counts() else None,
+            clear=lambda: self.clear() if counts() else None,
+            estimate=lambda bits: self._send_plan.remb(bits, self._clock()) if counts() else None,
+            report=lambda report: (
+                self._send_plan.report(report, self._clock()) if counts() else None
+            ),
+        )
+
+    def _listen(self, transport: Transport) -> None:
+        self._microphone.restart(transport.decoder or OpusDecoder())
+        self._voice_encoder = transport.voice_encoder or OpusEncoder()
+
+    async def _change_over(self, transport: Transport, link: object) -> None:
+        """Leave the old connection for another one; the engine's place is kept or taken again."""
+        if self._suspended:
+            self._open_engine()
+            self._suspended = False
+        self._link = link
+        self._connected = False
+        with contextlib.suppress(Exception):
+            while self._encode_future is not None and not self._encode_future.done():
+                await asyncio.wait([self._encode_future])
+        if self._closed or self._link is not link:
+            raise NoSuchSession
+        old, self._peer = self._peer, transport
+        if old is not None:
+            self._shed = (self._shed[0] + old.shed_frames, self._shed[1] + old.shed_voice)
+            if old.video_mime_type != transport.video_mime_type:
+                self._encoder = None
+            leaving = asyncio.create_task(old.aclose())
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+        self._listen(transport)
+        self._face.restart()
+        self._resumes += 1
 
     async def trickle(self, fragment: Fragment) -> None:
         """Add the peer's further candidates.
@@ -177,13 +255,18 @@ class LiveSession:
         """Grows as long as the peer is there."""
         return 0 if self._peer is None else self._peer.received_packets
 
+    def uses(self, transport: Transport) -> bool:
+        """Whether that is the session's present connection."""
+        return self._peer is transport
+
     def clear(self) -> None:
         """Barge-in: what waits to be said and shown is dropped; media time goes on."""
         if self._engine is not None:
-            generation = self._engine.clear()
-            self._face.clear(generation)
+            self._engine.clear()
+            self._generation += 1
+            self._face.clear(self._generation)
             if self._peer is not None:
-                self._peer.clear(generation)
+                self._peer.clear(self._generation)
         if self._voice is not None:
             self._voice.clear()
 
@@ -201,7 +284,7 @@ class LiveSession:
         Raises:
             EngineFull: the place is taken by now.
         """
-        if not self._suspended or self._closed:
+        if not self._suspended or self._closed or not self._connected:
             return
         self._open_engine()
         self._suspended = False
@@ -216,6 +299,8 @@ class LiveSession:
         self._close_engine()
         if self._peer is not None:
             await self._peer.aclose()
+        if self._leaving:
+            await asyncio.wait(self._leaving)
         if self._encode_future is not None:
             with contextlib.suppress(Exception):
                 await self._encode_future
@@ -223,8 +308,13 @@ class LiveSession:
     def _peer_state(self, state: str) -> None:
         if self._closed:
             return
-        if state == "connected" and self._pump is None and not self._suspended:
-            self._start_pump()
+        if state == "connected":
+            self._connected = True
+            if self._pump is None and not self._suspended:
+                self._start_pump()
+        elif state == "failed" and (self._connected or self._resumes):
+            self._connected = False
+            self._on_lost()
         elif state in ("failed", "closed"):
             self._on_end()
 
@@ -232,11 +322,15 @@ class LiveSession:
 
     def _open_engine(self) -> None:
         sessions: list[EngineSession] = []
+        before = self._generation
 
         def on_frame(frame: Frame) -> None:
             # The loop may be gone when the engine finishes its last frame.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._frame, sessions, frame)
+                count = before + frame.generation
+                self._loop.call_soon_threadsafe(
+                    self._frame, sessions, replace(frame, generation=count)
+                )
 
         def on_error(error: EngineError) -> None:
             logger.error("a session's engine failed: %s", error)
@@ -317,7 +411,8 @@ class LiveSession:
             engine.push(pcm)
         base = self._base_tick * VOICE_PTS_PER_TICK
         for step in voice.send(now):
-            peer.send_voice(self._voice_encoder.encode(step.pcm), base + step.pts)
+            if self._connected:
+                peer.send_voice(self._voice_encoder.encode(step.pcm), base + step.pts)
         self._send_frames(now)
         change = self._budget.plan(now)
         if change:
@@ -335,7 +430,7 @@ class LiveSession:
         return voice.due(0) - self._base_tick * TICK_SECONDS
 
     def _encode_next(self, now: float) -> None:
-        if self._voice is None or self._peer is None:
+        if self._voice is None or self._peer is None or not self._connected:
             return
         if not self._peer.takes_face(self._face.ready):
             return
@@ -376,7 +471,7 @@ class LiveSession:
 
     def _send_frames(self, now: float) -> None:
         voice, peer = self._voice, self._peer
-        if voice is None or peer is None:
+        if voice is None or peer is None or not self._connected:
             return
         first = self._due_of_first(voice)
         for encoded in self._face.send(due_of_first=first, now=now):
@@ -402,10 +497,11 @@ class LiveSession:
             state=self.state,
             path="none" if peer is None else peer.path,
             uptime_s=round(self._clock() - self._created, 3),
+            resumes=self._resumes,
             frames_sent=self._face.sent,
             frames_skipped=self._frames_missing,
-            frames_shed=0 if peer is None else peer.shed_frames,
-            voice_shed_ms=0.0 if peer is None else peer.shed_voice * 20.0,
+            frames_shed=self._shed[0] + (0 if peer is None else peer.shed_frames),
+            voice_shed_ms=20.0 * (self._shed[1] + (0 if peer is None else peer.shed_voice)),
             frames_distinct=self._face.distinct,
             receive_depth_ms=round(depth, 2),
             lookahead_ms=self._lookahead_ms,

@@ -121,6 +121,16 @@ class MicrophoneStream:
         elif self._jitter.late > before:
             self._miss(now)
 
+    def restart(self, decoder: Decoder) -> None:
+        """The sound comes over a new connection from now on; what was counted stays."""
+        self._decoder = decoder
+        self._jitter.restart()
+        self._depth, self._lateness, self._drift = DepthControl(), Lateness(), DriftEstimate()
+        self._timestamp = None
+        self._position = self._filled = 0
+        self._late = 0.0
+        self._begun = False
+
     def stalled(self, until: float) -> None:
         """We stood still: when packets came that are read before ``until`` is not known."""
         self._ignored_until = until

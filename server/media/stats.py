@@ -16,6 +16,8 @@ class SessionReport:
     path: str
     """``webrtc`` or ``websocket``."""
     uptime_s: float
+    resumes: int
+    """How often the session was taken over by a new connection."""
     frames_sent: int
     frames_skipped: int
     """Ticks without a picture: not drawn in time, or drawn and too late."""

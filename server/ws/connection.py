@@ -20,7 +20,6 @@ from starlette.requests import HTTPConnection
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from visavis.engines.client import PersonInfo
 from visavis.engines.errors import VisavisError
 from visavis.server.auth import is_allowed
 from visavis.server.errors import NoSuchSession, NotAllowed, RequestError, Unavailable
@@ -36,6 +35,8 @@ __all__ = ["CLOSE_BASE", "routes"]
 logger = logging.getLogger(__name__)
 
 CLOSE_BASE = 4000
+GOODBYES = (1000, 1001)
+"""Close codes of a peer that leaves; with any other it was lost (uvicorn says 1005 then)."""
 HELLO_SECONDS = 5.0
 MAX_STRANGERS = 64
 """Connections that have not said hello yet."""
@@ -77,13 +78,18 @@ class _Endpoint:
         sessions: Sessions | None = state.sessions
         if sessions is None:
             raise Unavailable("The persons are being loaded.", retry_after=LOADING_RETRY_SECONDS)
-        person = sessions.person(hello.person)
-        identifier, transport = await sessions.join(
-            person,
-            lambda events: SocketTransport(hello, events),
-            lookahead_ms=hello.lookahead_ms,
-        )
-        transport.send_message(_config(socket, identifier, person, hello))
+        if hello.resume is not None:
+            identifier, token = hello.resume
+            transport = await sessions.rejoin(
+                identifier, token, lambda events: SocketTransport(hello, events)
+            )
+        else:
+            identifier, transport = await sessions.join(
+                sessions.person(hello.person),
+                lambda events: SocketTransport(hello, events),
+                lookahead_ms=hello.lookahead_ms,
+            )
+        transport.send_message(_config(socket, sessions, identifier, hello))
         return sessions, identifier, transport
 
 
@@ -124,13 +130,15 @@ def _require_token(connection: HTTPConnection, hello: Hello) -> None:
 
 
 def _config(
-    socket: WebSocket, identifier: str, person: PersonInfo, hello: Hello
+    socket: WebSocket, sessions: Sessions, identifier: str, hello: Hello
 ) -> dict[str, object]:
+    person = sessions.get(identifier).person
     root = socket.scope.get("root_path", "")
     return {
         "type": "config",
         "version": VERSION,
         "session": f"{root}/sessions/{identifier}",
+        "resume": sessions.resume_token(identifier),
         "person": person.name,
         "voice": {"codec": hello.voice, "rate": 48_000, "frame_ms": 20, "lead_ms": LEAD * 1000},
         "face": {
@@ -165,9 +173,10 @@ async def _serve(
     try:
         while True:
             transport.take(await _receive(socket))
-    except WebSocketDisconnect:
-        pass
+    except WebSocketDisconnect as gone:
+        transport.ended("closed" if gone.code in GOODBYES else "failed")
     except RequestError as error:
+        transport.ended("closed")
         status, sentence, _ = describe(error)
         transport.send_message({"type": "error", "status": status, "detail": sentence})
         transport.close_with(CLOSE_BASE + status, sentence[:120])
@@ -177,8 +186,6 @@ async def _serve(
         await asyncio.wait([telling, writing], timeout=2.0)
         writing.cancel()
         await asyncio.wait([writing])
-        with contextlib.suppress(NoSuchSession):
-            await sessions.close(identifier)
         failure = None if writing.cancelled() else writing.exception()
         if failure is not None and not isinstance(failure, WebSocketDisconnect | RuntimeError):
             logger.error("a WebSocket could not be written", exc_info=failure)
@@ -188,8 +195,9 @@ async def _tell(sessions: Sessions, identifier: str, transport: SocketTransport)
     """The session's own numbers, once a second."""
     while True:
         await asyncio.sleep(STATS_SECONDS)
-        report = dataclasses.asdict(sessions.get(identifier).report())
-        transport.send_message({"type": "stats", **report})
+        with contextlib.suppress(NoSuchSession):
+            report = dataclasses.asdict(sessions.get(identifier).report())
+            transport.send_message({"type": "stats", **report})
 
 
 def routes() -> list[WebSocketRoute]:

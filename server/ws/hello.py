@@ -33,6 +33,8 @@ class Hello:
     """``opus`` or ``pcm16``, the first that was named and is known."""
     face: str
     """``vp8`` or ``h264``, likewise."""
+    resume: tuple[str, str] | None = None
+    """The id of a session that shall go on, and its resume token."""
 
     @property
     def video_mime_type(self) -> str:
@@ -89,7 +91,20 @@ def parse_hello(text: str) -> Hello:
         microphone_rate=rate,
         voice=_choose(message, "voice", VOICES),
         face=_choose(message, "face", FACES),
+        resume=_resume(message),
     )
+
+
+def _resume(message: dict[str, Any]) -> tuple[str, str] | None:
+    wanted = message.get("resume")
+    if wanted is None:
+        return None
+    if not isinstance(wanted, dict):
+        raise RequestError('"resume" must be an object with "session" and "token".')
+    session, token = _text(wanted, "session"), _text(wanted, "token")
+    if not session or not token:
+        raise RequestError('"resume" must be an object with "session" and "token".')
+    return session.rpartition("/")[2], token
 
 
 def _text(message: dict[str, Any], name: str) -> str | None:

@@ -149,6 +149,10 @@ class SocketTransport:
         """The browser was told that it is let in: sound and picture may come."""
         self._events.state("connected")
 
+    def ended(self, state: str) -> None:
+        """The connection is over: ``closed`` where the browser said goodbye, or ``failed``."""
+        self._events.state(state)
+
     def take(self, data: str | bytes) -> None:
         """One message that came.
 
@@ -189,6 +193,7 @@ class SocketTransport:
                 self._events.clear()
             case "bye":
                 self.close_with(1000, "")
+                self.ended("closed")
             case unknown:
                 raise RequestError(f"There is no message {unknown[:40]!r} here.")
 

@@ -139,6 +139,7 @@ class Client:
         server: where.
         pcm: what to say; None to send no microphone at all.
         drop: called with the number of each microphone packet; True loses it.
+        resume: whose session to go on with, over this new connection.
     """
 
     def __init__(
@@ -150,12 +151,14 @@ class Client:
         headers: dict[str, str] | None = None,
         drop: Callable[[int], bool] | None = None,
         edit: Callable[[str], str] = lambda offer: offer,
+        resume: Client | None = None,
     ) -> None:
         self._server = server
         self._query = query
         self._headers = headers or {}
         self._drop = drop
         self._edit = edit
+        self._resume = resume
         self.microphone = None if pcm is None else Microphone(pcm)
         self.voice = Stream(kind="audio")
         self.face = Stream(kind="video")
@@ -164,6 +167,7 @@ class Client:
         )
         self.location = ""
         self.answer = ""
+        self.resume_token = ""
 
     async def __aenter__(self) -> Client:
         connection = self.connection
@@ -173,16 +177,22 @@ class Client:
             connection.addTransceiver("audio", "recvonly")
         connection.addTransceiver("video", "recvonly")
         await connection.setLocalDescription()
+        headers = {"Content-Type": "application/sdp", **self._headers}
+        path, wanted = "/sessions", 201
+        if self._resume is not None:
+            path, wanted = f"{self._resume.location}/resume", 200
+            headers["Visavis-Resume"] = self._resume.resume_token
         async with httpx.AsyncClient(base_url=self._server.url, verify=False) as http:
             response = await http.post(
-                f"/sessions{self._query}",
+                path + self._query,
                 content=self._edit(connection.localDescription.sdp),
-                headers={"Content-Type": "application/sdp", **self._headers},
+                headers=headers,
             )
-        if response.status_code != 201:
+        if response.status_code != wanted:
             await connection.close()
-        assert response.status_code == 201, response.text
+        assert response.status_code == wanted, response.text
         self.location = response.headers["location"]
+        self.resume_token = response.headers["visavis-resume"]
         self.answer = response.text
         for transceiver in connection.getTransceivers():
             stream = self.voice if transceiver.kind == "audio" else self.face
@@ -248,6 +258,12 @@ class Client:
         while not condition():
             assert time.monotonic() < deadline, "it did not happen in time"
             await asyncio.sleep(0.01)
+
+    def vanish(self) -> None:
+        """The network is gone: nothing is sent or answered any more, and nobody is told."""
+        ice = self.connection.getTransceivers()[0].sender.transport.transport
+        for protocol in ice.iceGatherer._connection._protocols:
+            protocol.transport.abort()
 
     async def close(self, *, delete: bool = True) -> None:
         """Leave, with or without saying so to the server."""
