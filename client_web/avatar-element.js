@@ -19,7 +19,8 @@ style.replaceSync(`
 
 /**
  * Events (CustomEvent, not bubbling):
- *   state  detail {state, attempt?, wait?}: idle, connecting, live, reconnecting, closed
+ *   state  detail {state, attempt?, wait?, away?}: idle, connecting, live, resuming, reconnecting,
+ *          closed; see client.js
  *   stats  detail as stats.js `summarise` returns
  *   path   detail {path, reason}: the way that is being tried; see client.js `ways`
  *   error  detail ServerError: the connection is gone and stays so

@@ -9,6 +9,9 @@ const STATS_INTERVAL = 1000; // ms
 const LONGEST_WAIT = 8000; // ms between two attempts to reconnect
 const PATIENCE = 15000; // ms for WebRTC to get through
 const SHORT_PATIENCE = 4000; // ms, where there is another way
+const RESUMABLE = 30000; // ms for which the server keeps a session whose connection is lost
+const RESUME_EVERY = 1000; // ms between two attempts to resume
+const SILENCE = 1500; // ms without a packet after which a connection that should be back is not
 const REMEMBERED = 600_000; // ms for which UDP is taken for closed once it was
 
 /** When UDP was found closed, performance.now() by address of the server. */
@@ -38,7 +41,9 @@ export const possible = () => WebRtcPath.possible || SocketPath.possible;
 
 /**
  * One conversation. Events (CustomEvent):
- *   state  detail {state, attempt?, wait?}: idle, connecting, connected, reconnecting, closed
+ *   state  detail {state, attempt?, wait?, away?}: idle, connecting, connected, resuming (the same
+ *          session on another connection), reconnecting (a new session), closed; `away` says that
+ *          the old session could not be resumed in time
  *   stats  detail as `summarise` returns, once a second while connected
  *   path   detail {path, reason}: the way that is being tried, see `ways`
  *   error  detail ServerError: reconnecting was given up
@@ -51,12 +56,14 @@ export class VisavisClient extends EventTarget {
   #microphone = null;
   #steady = false;
   #way = null;
+  #lost = null; // the way whose session is being resumed
   #run = 0; // changes whenever whatever is under way no longer counts
   #counters = null;
   #statsTimer = null;
   #wake = null;
   #nextWait = null;
   #leave = () => void this.close();
+  #look = () => document.hidden || void this.#check();
 
   state = "idle";
   stream = null;
@@ -73,7 +80,7 @@ export class VisavisClient extends EventTarget {
 
   /** The session's address on the server, or null. */
   get session() {
-    return this.#way?.session ?? null;
+    return (this.#way ?? this.#lost)?.session ?? null;
   }
 
   /** "webrtc", "websocket", or null before anything was tried. */
@@ -127,7 +134,7 @@ export class VisavisClient extends EventTarget {
 
   /** Tells the server to forget what it has heard and not shown yet. */
   async clear() {
-    if (this.session) await this.#way.clear();
+    if (this.#way?.session) await this.#way.clear();
   }
 
   #enter(state, detail = {}) {
@@ -137,16 +144,34 @@ export class VisavisClient extends EventTarget {
 
   /** Lets go of connection and session. */
   #drop() {
-    clearInterval(this.#statsTimer);
+    this.#rest();
     globalThis.removeEventListener("pagehide", this.#leave);
-    this.#counters = null;
     this.stream = null;
-    const way = this.#way;
-    this.#way = null;
-    return way?.close().catch(() => {}) ?? Promise.resolve();
+    const ways = [this.#way, this.#lost].filter(Boolean);
+    this.#way = this.#lost = null;
+    return Promise.all(ways.map((way) => way.close().catch(() => {})));
   }
 
-  async #open(run) {
+  /** Asks the connection nothing more. */
+  #rest() {
+    clearInterval(this.#statsTimer);
+    globalThis.removeEventListener("online", this.#look);
+    globalThis.document?.removeEventListener("visibilitychange", this.#look);
+    this.#counters = null;
+  }
+
+  /** A machine that slept, or changed its network, may not know yet that the connection is gone. */
+  async #check() {
+    const way = this.#way;
+    const run = this.#run;
+    if (this.state !== "connected" || !way) return;
+    const before = await way.heard().catch(() => null);
+    await new Promise((resolve) => setTimeout(resolve, SILENCE));
+    const after = await way.heard().catch(() => null);
+    if (way === this.#way && after === before) void this.#reconnect(run);
+  }
+
+  async #open(run, resume = null) {
     const { href } = this.#api.server;
     const list = ways(this.#wanted, {
       webrtc: WebRtcPath.possible,
@@ -156,18 +181,30 @@ export class VisavisClient extends EventTarget {
     for (const [index, { name, reason }] of list.entries()) {
       const last = index === list.length - 1;
       try {
-        return await this.#try(run, name, reason, last ? PATIENCE : SHORT_PATIENCE);
+        return await this.#try(run, name, reason, last ? PATIENCE : SHORT_PATIENCE, resume?.());
       } catch (error) {
         if (last || run !== this.#run || error.kind !== "blocked") throw error;
         closed.set(href, performance.now());
-        await this.#drop();
+        if (resume) this.#keep();
+        else await this.#drop();
         if (run !== this.#run) throw new ServerError("gone", "closed while connecting");
       }
     }
     throw new ServerError("blocked", "no path for sound and picture");
   }
 
-  async #try(run, name, reason, patience) {
+  /** The way that failed may have taken the session over already: its ticket is the one that counts. */
+  #keep() {
+    const way = this.#way;
+    this.#way = null;
+    if (!way) return;
+    if (way.ticket) {
+      void this.#lost?.release();
+      this.#lost = way;
+    } else void way.release();
+  }
+
+  async #try(run, name, reason, patience, resume = null) {
     const way =
       name === "webrtc"
         ? new WebRtcPath(this.#api, { iceServers: this.#iceServers, patience })
@@ -180,11 +217,16 @@ export class VisavisClient extends EventTarget {
       person: this.#person,
       microphone: this.#microphone,
       steady: this.#steady,
+      resume,
     });
     if (run !== this.#run) throw new ServerError("gone", "closed while connecting");
+    void this.#lost?.release();
+    this.#lost = null;
     this.stream = stream;
     way.addEventListener("broken", () => way === this.#way && void this.#reconnect(run));
     this.#statsTimer = setInterval(() => void this.#poll(way, run), STATS_INTERVAL);
+    globalThis.addEventListener("online", this.#look);
+    globalThis.document?.addEventListener("visibilitychange", this.#look);
     this.#enter("connected");
     void this.#poll(way, run);
     return stream;
@@ -193,11 +235,15 @@ export class VisavisClient extends EventTarget {
   async #reconnect(run) {
     if (run !== this.#run) return;
     const mine = ++this.#run;
+    this.#rest();
+    const away = Boolean(this.#way?.ticket);
+    if (away && (await this.#resume(mine))) return;
+    if (mine !== this.#run) return;
     void this.#drop();
     for (let attempt = 0; ; attempt += 1) {
       const wait = this.#nextWait ?? backOff(attempt);
       this.#nextWait = null;
-      this.#enter("reconnecting", { attempt, wait });
+      this.#enter("reconnecting", { attempt, wait, away });
       await this.#sleep(wait);
       if (mine !== this.#run) return;
       try {
@@ -216,6 +262,30 @@ export class VisavisClient extends EventTarget {
     }
   }
 
+  /**
+   * Goes on with the same session over another connection, as long as the server keeps it. The old
+   * connection stays until then, for closing it would be a goodbye. Says whether it is done.
+   */
+  async #resume(mine) {
+    const until = performance.now() + RESUMABLE;
+    this.#lost = this.#way;
+    this.#way = null;
+    this.#enter("resuming");
+    while (performance.now() < until) {
+      try {
+        await this.#open(mine, () => this.#lost.ticket);
+        return true;
+      } catch (error) {
+        if (mine !== this.#run) return true;
+        this.#keep();
+        if (error.kind === "gone") return false;
+        await this.#sleep(error.retryAfter ? 1000 * error.retryAfter : RESUME_EVERY);
+        if (mine !== this.#run) return true;
+      }
+    }
+    return false;
+  }
+
   /** Ends early when the network comes back or the client is closed. */
   #sleep(wait) {
     return new Promise((resolve) => {
@@ -230,6 +300,7 @@ export class VisavisClient extends EventTarget {
 
   async #poll(way, run) {
     const reading = await way.read().catch(() => null);
+    if (reading?.gone) way.ticket = null; // there is nothing to resume
     if (run !== this.#run || way !== this.#way || !reading) return;
     if (reading.gone) {
       void this.#reconnect(run);

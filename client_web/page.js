@@ -18,6 +18,7 @@ import { View } from "./view.js";
 
 const WAIT = 10; // s to begin speaking
 const TOKEN = "visavis-token"; // in sessionStorage
+const LOST = ["resuming", "reconnecting"];
 const PATHS = { webrtc: "webrtc", ws: "websocket", websocket: "websocket" };
 
 const query = new URLSearchParams(location.search);
@@ -54,6 +55,7 @@ class Page {
     take: LONGEST,
     left: LONGEST,
     wait: 0,
+    away: false, // the conversation could not be gone on with
     muted: false,
     hearing: false,
     askingHeadphones: false,
@@ -291,19 +293,23 @@ class Page {
   }
 
   /** The connection's own news, apart from what connect() answers. */
-  #connection({ state, wait }) {
-    if (state === "reconnecting" && this.#state.is("listening", "recording", "live", "reconnecting")) {
+  #connection({ state, wait, away = false }) {
+    if (state === "resuming" && this.#state.is("listening", "recording", "live")) {
+      this.#take.discard();
+      this.#state.go("resuming");
+    } else if (state === "reconnecting" && this.#state.is("listening", "recording", "live", ...LOST)) {
       this.#take.discard();
       this.#deadline = performance.now() + wait;
+      this.#set({ away });
       this.#countDown("wait");
       if (!this.#state.is("reconnecting")) this.#state.go("reconnecting");
-    } else if (state === "live" && this.#state.is("reconnecting")) void this.#resume();
+    } else if (state === "live" && this.#state.is(...LOST)) void this.#resume();
   }
 
   async #resume() {
     const run = this.#run;
     if (!this.#live) await this.#take.listen(this.#view.avatar.stream);
-    if (run === this.#run && this.#state.is("reconnecting")) this.#state.go(this.#live ? "live" : "listening");
+    if (run === this.#run && this.#state.is(...LOST)) this.#state.go(this.#live ? "live" : "listening");
   }
 
   // ---- a take ----------------------------------------------------------------------------------

@@ -31,6 +31,8 @@ const FACES = { vp8: "vp8", h264: "avc1.42E01F" };
 /** On one machine there is room for plain samples, and no codec is quicker than the best one. */
 const isNear = ({ hostname }) => /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
 
+const GONE = new Set([401, 403, 404]); // what a session that cannot be resumed is answered with
+
 const can = async (Codec, config) =>
   Boolean(globalThis[Codec] && (await globalThis[Codec].isConfigSupported(config).catch(() => null))?.supported);
 
@@ -38,6 +40,7 @@ const can = async (Codec, config) =>
 export class SocketPath extends EventTarget {
   name = "websocket";
   session = null;
+  ticket = null; // {session, token}: what the session can be resumed with
 
   #api;
   #socket = null;
@@ -72,7 +75,7 @@ export class SocketPath extends EventTarget {
   }
 
   /** Connects; resolves with a stream of voice and face. Throws ServerError. */
-  async open({ person, microphone, steady }) {
+  async open({ person, microphone, steady, resume = null }) {
     this.#steady = steady;
     this.#sound = new Sound();
     const [sends, hears, ...shows] = await Promise.all([
@@ -88,11 +91,13 @@ export class SocketPath extends EventTarget {
       version: VERSION,
       token: this.#api.token,
       person,
+      ...(resume && { resume }),
       microphone: { codec: sends ? "opus" : "pcm16", rate: 48000 },
       voice: hears ? ["opus", "pcm16"] : ["pcm16"],
       face: Object.keys(FACES).filter((name, index) => shows[index]),
     });
     this.session = this.#api.address(config.session);
+    this.ticket = config.resume ? { session: this.session, token: config.resume } : null;
     this.#begin(config, sends);
     return new MediaStream([this.#sound.track, this.#picture.track]);
   }
@@ -112,6 +117,7 @@ export class SocketPath extends EventTarget {
         clearTimeout(timer);
         const message = JSON.parse(data);
         if (message.type === "config") resolve(message);
+        else if (hello.resume && GONE.has(message.status)) reject(new ServerError("gone", message.detail));
         else this.#refused(message).then(reject);
       };
       socket.onclose = () => {
@@ -311,6 +317,7 @@ export class SocketPath extends EventTarget {
 
   #told(message) {
     if (message.type === "stats") this.#latest = message;
+    else if (message.type === "bye" || message.type === "error") this.ticket = null; // nothing to resume
   }
 
   // ---- for the client --------------------------------------------------------------------------
@@ -359,13 +366,23 @@ export class SocketPath extends EventTarget {
     };
   }
 
-  async close() {
+  /** Messages that came so far. */
+  async heard() {
+    return this.#received ?? 0;
+  }
+
+  /** Lets go of the connection alone: the session goes on over another one. */
+  release() {
+    return this.close({ goodbye: false });
+  }
+
+  async close({ goodbye = true } = {}) {
     for (const timer of this.#timers) clearInterval(timer);
     const socket = this.#socket;
     if (socket) {
       socket.onclose = socket.onmessage = null;
-      if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "bye" }));
-      socket.close();
+      if (goodbye && socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "bye" }));
+      socket.close(1000);
     }
     for (const codec of [this.#encoder, this.#voice, this.#face]) {
       if (codec && codec.state !== "closed") codec.close();

@@ -10,11 +10,12 @@ const FROM = {
   ready: ["asking", "loading", "problem"],
   asking: ["connecting", "ready", "problem"],
   connecting: ["listening", "live", "ready", "full", "starting", "token", "problem"],
-  listening: ["recording", "reconnecting", "ready", "problem"],
-  recording: ["finishing", "reconnecting", "problem"],
+  listening: ["recording", "resuming", "reconnecting", "ready", "problem"],
+  recording: ["finishing", "resuming", "reconnecting", "problem"],
   finishing: ["replay", "ready", "problem"],
   replay: ["asking", "ready", "loading", "problem"],
-  live: ["reconnecting", "connecting", "ready", "problem"],
+  live: ["resuming", "reconnecting", "connecting", "ready", "problem"],
+  resuming: ["listening", "live", "reconnecting", "ready", "starting", "token", "problem"],
   reconnecting: ["listening", "live", "ready", "starting", "token", "problem"],
   full: ["asking", "ready"],
   problem: ["asking", "loading", "ready"],
@@ -23,7 +24,7 @@ const FROM = {
 export const STATES = Object.keys(FROM);
 
 /** States in which the microphone is open and its level worth showing. */
-export const OPEN = new Set(["connecting", "listening", "recording", "finishing", "live", "reconnecting"]);
+export const OPEN = new Set(["connecting", "listening", "recording", "finishing", "live", "resuming", "reconnecting"]);
 
 export class State {
   #name = "loading";

@@ -18,6 +18,7 @@ const FACES = {
   finishing: { primary: "wait", layer: "avatar" },
   replay: { primary: "again", secondary: "talk", layer: "clip" },
   live: { primary: "end", layer: "avatar" },
+  resuming: { primary: "end", layer: "avatar" },
   reconnecting: { primary: "end", layer: "poster" },
   full: { primary: "retryNow", secondary: "back", layer: "poster" },
   problem: { primary: "retry", secondary: "back", layer: "poster" },

@@ -5,12 +5,14 @@ import { preferredVideoCodecs } from "./browser.js";
 import { read } from "./stats.js";
 import { Trickle } from "./trickle.js";
 
-const DISCONNECTED_GRACE = 2500; // ms that a short break on the network may last
+const DISCONNECTED_GRACE = 1500; // ms that a short break on the network may last
 
 // How long the browser holds sound and picture back where steadiness counts more than delay, in ms.
 // Left alone, Chromium brings the two together only over several seconds, the picture 50 to 100 ms
 // ahead at first. With these two, a recording has them within 50 ms of each other.
 const STEADY = { audio: 120, video: 140 };
+
+const GONE = new Set([401, 403, 404]); // what a session that cannot be resumed is answered with
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -18,6 +20,7 @@ const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 export class WebRtcPath extends EventTarget {
   name = "webrtc";
   session = null;
+  ticket = null; // {session, token}: what the session can be resumed with
   peer = null;
 
   #api;
@@ -38,8 +41,11 @@ export class WebRtcPath extends EventTarget {
     this.#patience = patience;
   }
 
-  /** Connects; resolves with a stream of voice and face. Throws ServerError. */
-  async open({ person, microphone, steady }) {
+  /**
+   * Connects; resolves with a stream of voice and face. `resume` is the ticket of a session that
+   * shall go on here. Throws ServerError.
+   */
+  async open({ person, microphone, steady, resume = null }) {
     const peer = new RTCPeerConnection({ iceServers: this.#iceServers, bundlePolicy: "max-bundle" });
     this.peer = peer;
     const stream = new MediaStream();
@@ -64,20 +70,23 @@ export class WebRtcPath extends EventTarget {
 
     await peer.setLocalDescription(await peer.createOffer());
     const query = new URLSearchParams();
-    if (person !== null) query.set("person", person);
+    if (person !== null && !resume) query.set("person", person);
     if (codecs) query.set("codec", "h264");
-    const response = await this.#api.request(`sessions?${query}`, {
+    const response = await this.#api.request(`${resume ? `${resume.session}/resume` : "sessions"}?${query}`, {
       method: "POST",
-      headers: { "Content-Type": "application/sdp" },
+      headers: { "Content-Type": "application/sdp", ...(resume && { "Visavis-Resume": resume.token }) },
       body: peer.localDescription.sdp,
     });
-    if (response.status !== 201) throw await this.#api.problem(response);
+    if (resume && GONE.has(response.status)) throw new ServerError("gone", "the session is not there any more");
+    if (!response.ok) throw await this.#api.problem(response);
     const session = new URL(response.headers.get("location"), response.url).href;
     if (this.#closed) {
       await this.#api.request(session, { method: "DELETE", keepalive: true }).catch(() => {});
       throw new ServerError("gone", "closed while connecting");
     }
     this.session = session;
+    const token = response.headers.get("visavis-resume");
+    this.ticket = token && { session, token };
     await peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
     trickle.start((body) => this.#patch(session, body));
     await this.#through(peer);
@@ -154,6 +163,18 @@ export class WebRtcPath extends EventTarget {
       server: response?.ok ? await response.json().catch(() => null) : null,
       gone: response?.status === 404,
     };
+  }
+
+  /** Packets that came so far. */
+  async heard() {
+    const { audio, video } = read(await this.peer.getStats());
+    return (audio?.packetsReceived ?? 0) + (video?.packetsReceived ?? 0);
+  }
+
+  /** Lets go of the connection alone: the session goes on over another one. */
+  release() {
+    this.#closed = true;
+    this.peer?.close();
   }
 
   async close() {

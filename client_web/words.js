@@ -40,7 +40,11 @@ export const words = {
       also(hearing ? "You hear yourself a little late." : "Silent here, so that you can talk freely.", detour),
     ],
     muted: ({ name }) => ["Your microphone is off", `${name} waits. Press M to go on.`],
-    reconnecting: ({ wait }) => ["The connection is lost", wait > 0 ? `Trying again in ${seconds(wait)}.` : "Trying again now."],
+    resuming: ({ name }) => ["One moment", `The network was interrupted. ${name} comes back by itself.`],
+    reconnecting: ({ wait, away }) => [
+      "The connection is lost",
+      `${away ? "It could not go on where it was. " : ""}${wait > 0 ? `Trying again in ${seconds(wait)}.` : "Trying again now."}`,
+    ],
     full: ({ wait }) => ["Every place is taken", wait > 0 ? `Trying again in ${seconds(wait)}.` : "Trying again now."],
     problem: () => ["", ""],
   },
@@ -56,6 +60,7 @@ export const words = {
     replay: "Your words",
     live: "Live",
     muted: "Microphone off",
+    resuming: "One moment",
     reconnecting: "Reconnecting",
   },
 
