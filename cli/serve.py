@@ -24,7 +24,8 @@ Serve the page and the live sessions.
 A browser gives a page the microphone only on localhost or over https. Without --token the server
 answers this machine alone; --open serves anybody who reaches it.
 
-The environment variables VISAVIS_HOST, VISAVIS_PORT and VISAVIS_PERSON set the defaults.
+The environment variables VISAVIS_HOST, VISAVIS_PORT and VISAVIS_PERSON set the defaults. How to go
+from here to the open internet: docs/network.md.
 """
 
 
@@ -60,6 +61,26 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="URL",
         help="a STUN or TURN server, stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT",
     )
+    parser.add_argument(
+        "--turn-secret",
+        metavar="SECRET",
+        help="shared with a TURN server, turn:HOST:PORT, for passwords that expire "
+        "(better in VISAVIS_TURN_SECRET: others on this machine can read a command line)",
+    )
+    parser.add_argument(
+        "--relay-only", action="store_true", help="use TURN alone, to see whether it works"
+    )
+    parser.add_argument(
+        "--announce",
+        metavar="ADDRESS",
+        help="the public address, where a NAT leads its UDP ports to this machine one to one",
+    )
+    parser.add_argument(
+        "--udp-ports",
+        type=port_range,
+        metavar="LOW-HIGH",
+        help="UDP ports for sessions (default: the system's own range)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -76,6 +97,10 @@ def run(args: argparse.Namespace) -> int:
         https=args.https,
         max_sessions=args.max_sessions,
         ice_servers=tuple(args.ice_server),
+        turn_secret=args.turn_secret or os.environ.get("VISAVIS_TURN_SECRET") or None,
+        relay_only=args.relay_only,
+        announce=args.announce,
+        udp_ports=args.udp_ports,
     )
     names = tuple(args.person or [os.environ.get("VISAVIS_PERSON") or "presenter"])
 
@@ -85,6 +110,14 @@ def run(args: argparse.Namespace) -> int:
         return LocalEngine([load(name) for name in names])
 
     return run_server(config, engine)
+
+
+def port_range(text: str) -> tuple[int, int]:
+    """``LOW-HIGH`` as two numbers."""
+    low, separator, high = text.partition("-")
+    if not (separator and low.isdecimal() and high.isdecimal()):
+        raise argparse.ArgumentTypeError(f"write LOW-HIGH, as in 50000-50100, not {text!r}")
+    return int(low), int(high)
 
 
 def default_port() -> int:

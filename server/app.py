@@ -16,6 +16,7 @@ from visavis.engines.client import EngineClient
 from visavis.engines.errors import VisavisError
 from visavis.server import health, pages, persons, whip
 from visavis.server.config import ServerConfig
+from visavis.server.ice import IceServers
 from visavis.server.limits import RateLimit
 from visavis.server.metrics import Metrics
 from visavis.server.origins import Origins
@@ -78,6 +79,7 @@ def create_app(
     )
     app.state.config = config
     app.state.metrics = Metrics()
+    app.state.ice_servers = IceServers(config)
     app.state.pages = pages.load_pages()
     app.state.sessions = None
     app.state.engine_error = None

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from visavis.engines.errors import ConfigError
 
 __all__ = ["IceServer", "ServerConfig", "parse_ice_server"]
+
+TURN_SECONDS = (60, 86_400)
+LEAST_PORTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,11 @@ class IceServer:
     url: str
     username: str | None = None
     credential: str | None = None
+
+    @property
+    def is_turn(self) -> bool:
+        """Whether it relays, and wants to know who asks."""
+        return self.url.startswith("turn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,18 @@ class ServerConfig:
     max_sessions: int | None = None
     """At most so many sessions; by default what the engine measured."""
     ice_servers: tuple[str, ...] = ()
-    """``stun:HOST:PORT`` or ``turn:USER:PASSWORD@HOST:PORT``, also ``stuns:`` and ``turns:``."""
+    """``stun:HOST:PORT`` or ``turn:USER:PASSWORD@HOST:PORT``, also ``turns:``; TURN with
+    ``?transport=tcp`` where needed, and without a password where there is a ``turn_secret``."""
+    turn_secret: str | None = None
+    """Shared with the TURN servers; passwords are made with it that expire."""
+    turn_seconds: int = 4 * 3600
+    """For so long such a password may be used."""
+    relay_only: bool = False
+    """Use TURN and nothing else, to see whether it works."""
+    announce: str | None = None
+    """The address that others reach this machine by, where a NAT leads it here port by port."""
+    udp_ports: tuple[int, int] | None = None
+    """The lowest and highest UDP port for sessions; by default the system's own range."""
     default_person: str | None = None
     """Who speaks when a visitor names nobody; by default the first person loaded."""
     budget_ms: float = 20.0
@@ -72,8 +92,27 @@ class ServerConfig:
             )
         if self.max_sessions is not None and self.max_sessions < 1:
             raise ConfigError("--max-sessions must be at least 1.")
-        for server in self.ice_servers:
-            parse_ice_server(server)
+        servers = [parse_ice_server(server) for server in self.ice_servers]
+        if self.turn_secret is not None and not self.turn_secret.strip():
+            raise ConfigError("The TURN secret is empty; choose one, or leave --turn-secret away.")
+        for server in servers:
+            if server.is_turn and server.username is None and self.turn_secret is None:
+                raise ConfigError(
+                    f"{server.url} needs a user and a password, turn:USER:PASSWORD@HOST:PORT, "
+                    "or --turn-secret."
+                )
+        if not TURN_SECONDS[0] <= self.turn_seconds <= TURN_SECONDS[1]:
+            raise ConfigError("A TURN password must last between a minute and a day.")
+        if self.relay_only and not any(server.is_turn for server in servers):
+            raise ConfigError("--relay-only needs a TURN server; name one with --ice-server.")
+        if self.announce is not None:
+            _require_address(self.announce)
+        if self.udp_ports is not None:
+            low, high = self.udp_ports
+            if not 1024 <= low <= high <= 65535 or high - low + 1 < LEAST_PORTS:
+                raise ConfigError(
+                    f"--udp-ports takes a range between 1024 and 65535, not {low}-{high}."
+                )
 
     @property
     def is_local(self) -> bool:
@@ -95,8 +134,22 @@ class ServerConfig:
         return self.token is not None or self.open
 
 
+PLACE = r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(\?transport=(udp|tcp))?"
+
+
+def _require_address(text: str) -> None:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise ConfigError(f"--announce takes an IP address, not {text!r}.") from None
+    if address.is_unspecified or address.is_multicast:
+        raise ConfigError(f"Nobody can reach {text}; announce the address that others use.")
+
+
 def parse_ice_server(text: str) -> IceServer:
     """``stun:HOST:PORT`` or ``turn:USER:PASSWORD@HOST:PORT`` (percent-encoded where needed).
+
+    A TURN server may come without a password; who makes one is not decided here.
 
     Raises:
         ConfigError: it is neither.
@@ -107,9 +160,16 @@ def parse_ice_server(text: str) -> IceServer:
         raise ConfigError(
             f"{text!r} is no ICE server; write stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT."
         )
+    if not re.fullmatch(PLACE, place) or (scheme.startswith("stun") and "?" in place):
+        raise ConfigError(
+            f"{place!r} is no place of an ICE server; write HOST, HOST:PORT or "
+            "(TURN alone) HOST:PORT?transport=tcp."
+        )
     if scheme.startswith("stun"):
         if at:
             raise ConfigError(f"A STUN server takes no password: {text!r}.")
+        return IceServer(f"{scheme}:{place}")
+    if not at:
         return IceServer(f"{scheme}:{place}")
     username, separator, credential = credentials.partition(":")
     if not username or not separator or not credential:

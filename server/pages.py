@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from visavis import __version__
 from visavis.server.auth import is_allowed
-from visavis.server.config import ServerConfig, parse_ice_server
+from visavis.server.config import ServerConfig
 from visavis.server.errors import RequestError
 
 __all__ = ["cached", "load_pages", "routes"]
@@ -105,15 +105,15 @@ async def _config(request: Request) -> Response:
     config: ServerConfig = request.app.state.config
     allowed = is_allowed(request.headers.get("authorization"), config.token)
     servers = []
-    for server in map(parse_ice_server, config.ice_servers):
-        if server.username is None:
+    for server in request.app.state.ice_servers.fresh():
+        if not server.is_turn:
             servers.append({"urls": server.url})
         elif allowed:
             # The password of a TURN server is for visitors, not for everybody.
             servers.append(
                 {
                     "urls": server.url,
-                    "username": server.username,
+                    "username": server.username or "",
                     "credential": server.credential or "",
                 }
             )

@@ -16,9 +16,11 @@ from typing import TypeVar
 
 from visavis.engines.client import EngineClient, PersonInfo
 from visavis.engines.errors import EngineFull, UnknownLookahead, UnknownPerson
-from visavis.server.config import ServerConfig, parse_ice_server
+from visavis.server.config import ServerConfig
 from visavis.server.errors import NoSuchSession, Unavailable
+from visavis.server.ice import IceServers
 from visavis.server.media.live import AnyTransport, LiveSession, MediaOptions
+from visavis.server.media.peer import PeerNetwork
 from visavis.server.media.stats import SessionReport
 from visavis.server.media.transport import TransportEvents
 from visavis.server.media.warmup import warm_up
@@ -78,7 +80,8 @@ class Sessions:
         )
         self._options = MediaOptions(
             budget_ms=config.budget_ms,
-            ice_servers=[parse_ice_server(server) for server in config.ice_servers],
+            ice_servers=IceServers(config).fresh,
+            network=PeerNetwork(config.relay_only, config.announce, config.udp_ports),
         )
         threads = config.encoder_threads or min(8, len(os.sched_getaffinity(0)))
         self._encoders = ThreadPoolExecutor(threads, thread_name_prefix="visavis-encode")

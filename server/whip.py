@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from visavis.engines.errors import VisavisError
 from visavis.server.auth import require_token
-from visavis.server.config import IceServer, parse_ice_server
+from visavis.server.config import IceServer
 from visavis.server.errors import OfferError, RequestError, Unavailable
 from visavis.server.limits import MAX_FRAGMENT_BYTES, MAX_OFFER_BYTES, RateLimit, read_body
 from visavis.server.media.sdp import parse_fragment
@@ -85,7 +85,7 @@ async def _open(request: Request) -> Response:
         return response
     app.metrics.answered((time.monotonic() - started) * 1000)
     response = _answer(request, identifier, answer, 201)
-    for link in link_headers(parse_ice_server(s) for s in app.config.ice_servers):
+    for link in link_headers(app.ice_servers.fresh()):
         response.headers.append("Link", link)
     return response
 

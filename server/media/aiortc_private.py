@@ -10,12 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
+import random
+import socket
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from aioice import Candidate
+from aioice import Candidate, Connection
+from aioice.candidate import candidate_foundation, candidate_priority
+from aioice.ice import StunProtocol
+from aioice.turn import UDP_SOCKET_BUFFER_SIZE
 from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, clock, rtp
 from aiortc.rtcrtpparameters import (
     RTCRtpCodecParameters,
@@ -31,9 +37,9 @@ from visavis.server.rate.pacing import BurstPacer
 
 __all__ = [
     "add_header_extension",
+    "choose_addresses",
     "codecs_of",
     "ntp_now",
-    "offer_loopback",
     "on_feedback",
     "on_key_frame_request",
     "pace",
@@ -270,18 +276,69 @@ def received_packets(connection: RTCPeerConnection) -> int:
     return sum(_get(transport, "rx_packets") for transport in transports)
 
 
-def offer_loopback(connection: RTCPeerConnection) -> None:
-    """Offer 127.0.0.1 too, which aioice leaves out: without it an offline machine has no path."""
+def choose_addresses(
+    connection: RTCPeerConnection, *, loopback: bool, ports: tuple[int, int] | None
+) -> None:
+    """Before anything is gathered, say where a connection may listen.
+
+    Args:
+        connection: has its offer already.
+        loopback: offer 127.0.0.1 too, which aioice leaves out: without it an offline machine has
+            no path.
+        ports: the lowest and highest UDP port; None for any. aioice always lets the system choose.
+    """
     transports = {t.receiver.transport.transport for t in connection.getTransceivers()}
     for transport in transports:
         ice = transport.iceGatherer._connection
         original = ice.get_component_candidates
 
         async def gather(
-            component: int, addresses: list[str], original: Callable[..., Any] = original
+            component: int,
+            addresses: list[str],
+            ice: Connection = ice,
+            original: Callable[..., Any] = original,
         ) -> list[Candidate]:
-            wanted = [*addresses, LOOPBACK]
-            candidates: list[Candidate] = await original(component=component, addresses=wanted)
-            return candidates
+            wanted = [*addresses, LOOPBACK] if loopback else addresses
+            if ports is None:
+                candidates: list[Candidate] = await original(component=component, addresses=wanted)
+                return candidates
+            own = [await _listen(ice, component, address, ports) for address in wanted]
+            # Without addresses the original asks the TURN server alone.
+            relayed: list[Candidate] = await original(component=component, addresses=[])
+            return [candidate for candidate in own if candidate is not None] + relayed
 
         ice.get_component_candidates = gather  # type: ignore[method-assign, assignment]
+
+
+async def _listen(
+    ice: Connection, component: int, address: str, ports: tuple[int, int]
+) -> Candidate | None:
+    """A host candidate on a free port of the range; None where there is none."""
+    low, high = ports
+    loop = asyncio.get_running_loop()
+    first = random.randint(low, high)
+    for number in range(high - low + 1):
+        port = low + (first - low + number) % (high - low + 1)
+        try:
+            transport, protocol = await loop.create_datagram_endpoint(
+                lambda: StunProtocol(ice), local_addr=(address, port)
+            )
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                continue
+            return None
+        transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_SOCKET_BUFFER_SIZE
+        )
+        protocol.local_candidate = Candidate(
+            foundation=candidate_foundation("host", "udp", address),
+            component=component,
+            transport="udp",
+            priority=candidate_priority(component, "host"),
+            host=address,
+            port=port,
+            type="host",
+        )
+        ice._protocols.append(protocol)
+        return protocol.local_candidate
+    return None

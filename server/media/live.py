@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from visavis.engines.client import EngineClient, EngineSession, Frame, PersonInfo
@@ -24,7 +24,7 @@ from visavis.server.media.budget import BudgetControl
 from visavis.server.media.encoder import Encoded, VideoEncoder, open_encoder
 from visavis.server.media.face import TICK_SECONDS, FaceLine, Job
 from visavis.server.media.opus import OpusDecoder, OpusEncoder
-from visavis.server.media.peer import Peer
+from visavis.server.media.peer import Peer, PeerNetwork
 from visavis.server.media.receive import MicrophoneStream
 from visavis.server.media.sdp import Fragment, parse_offer
 from visavis.server.media.stats import MediaObserver, RunningMean, SessionReport
@@ -49,7 +49,9 @@ class MediaOptions:
     """What all sessions have in common."""
 
     budget_ms: float = 20.0
-    ice_servers: Sequence[IceServer] = ()
+    ice_servers: Callable[[], Sequence[IceServer]] = tuple
+    """Asked for each connection: passwords expire."""
+    network: PeerNetwork = field(default_factory=PeerNetwork)
 
 
 class LiveSession:
@@ -176,7 +178,8 @@ class LiveSession:
 
     def _peer_for(self, loopback: bool, prefer_h264: bool) -> Callable[[TransportEvents], Peer]:
         return lambda events: Peer(
-            ice_servers=self._options.ice_servers,
+            ice_servers=self._options.ice_servers(),
+            network=self._options.network,
             loopback=loopback,
             prefer_h264=prefer_h264,
             events=events,

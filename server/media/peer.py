@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from aiortc import (
     RTCBundlePolicy,
     RTCConfiguration,
     RTCIceServer,
+    RTCIceTransportPolicy,
     RTCPeerConnection,
     RTCRtpTransceiver,
     RTCSessionDescription,
@@ -18,7 +20,7 @@ from aiortc import (
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 
 from visavis.server.config import IceServer
-from visavis.server.errors import OfferError
+from visavis.server.errors import OfferError, Unavailable
 from visavis.server.media import aiortc_private as private
 from visavis.server.media.encoder import Encoded
 from visavis.server.media.playout import PLAYOUT_DELAY_URI, PlayoutDelayMap
@@ -26,6 +28,7 @@ from visavis.server.media.sdp import (
     Fragment,
     Offer,
     choose_video,
+    with_announced,
     with_redundancy,
     with_short_packets,
 )
@@ -33,18 +36,31 @@ from visavis.server.media.tracks import PacketTrack
 from visavis.server.media.transport import TransportEvents
 from visavis.server.rate.pacing import BurstPacer
 
-__all__ = ["Peer"]
+__all__ = ["Peer", "PeerNetwork"]
 
 logger = logging.getLogger(__name__)
 
 VOICE_CLOCK_RATE = 48_000
 VIDEO_CLOCK_RATE = 90_000
+NO_PORT_RETRY_SECONDS = 5
 MICROPHONE_PARAMETERS: dict[str, int | str | None] = {
     "minptime": 10,
     "useinbandfec": 1,
     "stereo": 0,
     "maxaveragebitrate": 40_000,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class PeerNetwork:
+    """Which of our addresses and ports a peer may use."""
+
+    relay_only: bool = False
+    """Nothing but what the TURN server lends."""
+    announce: str | None = None
+    """An address that a NAT leads here port by port; offered beside our own."""
+    udp_ports: tuple[int, int] | None = None
+    """The lowest and highest; by default the system's own range."""
 
 
 class Peer:
@@ -55,6 +71,7 @@ class Peer:
         loopback: whether to offer 127.0.0.1, for a browser on this machine.
         prefer_h264: choose H.264 where the offer has both codecs.
         events: whom to tell.
+        network: which addresses and ports it may use.
     """
 
     path = "webrtc"
@@ -68,6 +85,7 @@ class Peer:
         loopback: bool,
         prefer_h264: bool,
         events: TransportEvents,
+        network: PeerNetwork | None = None,
     ) -> None:
         self.voice = PacketTrack("audio", VOICE_CLOCK_RATE)
         self.face = PacketTrack("video", VIDEO_CLOCK_RATE, limit=4)
@@ -75,6 +93,7 @@ class Peer:
         self._loopback = loopback
         self._prefer_h264 = prefer_h264
         self._events = events
+        self._network = network or PeerNetwork()
         self._ntp_origin: int | None = None
         self._username = ""
         self._candidates = 0
@@ -85,7 +104,15 @@ class Peer:
         ]
         # An empty list, not None: None would ask a public STUN server for every session.
         self._connection = RTCPeerConnection(
-            RTCConfiguration(iceServers=servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+            RTCConfiguration(
+                iceServers=servers,
+                bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,
+                iceTransportPolicy=(
+                    RTCIceTransportPolicy.RELAY
+                    if self._network.relay_only
+                    else RTCIceTransportPolicy.ALL
+                ),
+            )
         )
         self._connection.on("connectionstatechange", self._state_changed)
         self._closing: asyncio.Task[None] | None = None
@@ -114,6 +141,7 @@ class Peer:
 
         Raises:
             OfferError: there is no answer to that offer; the peer must be closed.
+            Unavailable: no port is free, or none is lent; likewise.
         """
         connection = self._connection
         try:
@@ -124,15 +152,25 @@ class Peer:
                     self._prepare_voice(transceiver, offer)
                 else:
                     self._prepare_face(transceiver, offer)
-            if self._loopback:
-                private.offer_loopback(connection)
+            if not self._network.relay_only:
+                private.choose_addresses(
+                    connection, loopback=self._loopback, ports=self._network.udp_ports
+                )
             await connection.setLocalDescription()
             for transceiver in connection.getTransceivers():
                 if transceiver.kind == "video":
                     private.pace(transceiver.sender, self._pacer)
         except (ValueError, InvalidAccessError, InvalidStateError, OperationError) as error:
             raise OfferError(f"The offer cannot be answered: {error}.") from error
-        return with_redundancy(with_short_packets(connection.localDescription.sdp), offer.red)
+        if "a=candidate:" not in connection.localDescription.sdp:
+            what = (
+                "The TURN server lends no address; is it there, and is its password right?"
+                if self._network.relay_only
+                else "There is no UDP port for this session."
+            )
+            raise Unavailable(what, retry_after=NO_PORT_RETRY_SECONDS)
+        answer = with_redundancy(with_short_packets(connection.localDescription.sdp), offer.red)
+        return with_announced(answer, self._network.announce)
 
     def _prepare_voice(self, transceiver: RTCRtpTransceiver, offer: Offer) -> None:
         opus = next(c for c in private.codecs_of(transceiver) if c.mimeType == "audio/opus")

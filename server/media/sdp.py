@@ -5,6 +5,7 @@ SDP (RFC 8866), trickle fragments (RFC 8840), as WHIP uses them (RFC 9725).
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ __all__ = [
     "choose_video",
     "parse_fragment",
     "parse_offer",
+    "with_announced",
     "with_redundancy",
     "with_short_packets",
 ]
@@ -191,6 +193,32 @@ def with_redundancy(answer: str, red: dict[int, int]) -> str:
     lines = f"a=rtpmap:{number} red/48000/2\r\na=fmtp:{number} {opus}/{opus}\r\n"
     answer = answer[: section.start(1)] + f"{number} " + answer[section.start(1) :]
     return answer.replace(f"a=rtpmap:{opus} ", f"{lines}a=rtpmap:{opus} ", 1)
+
+
+def with_announced(answer: str, address: str | None) -> str:
+    """Offer each of our own ports at the announced address too: behind a NAT it leads here.
+
+    Our own addresses stay, for visitors on our side of the NAT; that one comes second to them.
+    """
+    if address is None:
+        return answer
+    version = ipaddress.ip_address(address).version
+
+    def announced(match: re.Match[str]) -> str:
+        own = ipaddress.ip_address(match["address"])
+        if own.version != version or own.is_loopback or str(own) == address:
+            return match[0]
+        priority = int(match["priority"]) - 1
+        return (
+            f"{match[0]}a=candidate:announced {match['component']} udp {priority} "
+            f"{address} {match['port']} typ host\r\n"
+        )
+
+    line = (
+        r"a=candidate:\S+ (?P<component>\d+) udp (?P<priority>\d+) (?P<address>\S+) "
+        r"(?P<port>\d+) typ host\r\n"
+    )
+    return re.sub(line, announced, answer)
 
 
 def with_short_packets(answer: str) -> str:

@@ -140,6 +140,7 @@ class Client:
         pcm: what to say; None to send no microphone at all.
         drop: called with the number of each microphone packet; True loses it.
         resume: whose session to go on with, over this new connection.
+        lead: changes the answer before it is followed.
     """
 
     def __init__(
@@ -152,6 +153,7 @@ class Client:
         drop: Callable[[int], bool] | None = None,
         edit: Callable[[str], str] = lambda offer: offer,
         resume: Client | None = None,
+        lead: Callable[[str], str] = lambda answer: answer,
     ) -> None:
         self._server = server
         self._query = query
@@ -159,6 +161,7 @@ class Client:
         self._drop = drop
         self._edit = edit
         self._resume = resume
+        self._lead = lead
         self.microphone = None if pcm is None else Microphone(pcm)
         self.voice = Stream(kind="audio")
         self.face = Stream(kind="video")
@@ -199,7 +202,9 @@ class Client:
             self._tap(transceiver.receiver, stream)
         if self._drop is not None:
             self._lose(self._drop)
-        await connection.setRemoteDescription(RTCSessionDescription(response.text, "answer"))
+        await connection.setRemoteDescription(
+            RTCSessionDescription(self._lead(response.text), "answer")
+        )
         return self
 
     def _tap(self, receiver: object, stream: Stream) -> None:

@@ -31,7 +31,7 @@ async def test_names_of_a_connection() -> None:
             ),
             transport: "_RTCDtlsTransport__rx_packets _register_rtp_receiver _send_rtp",
             transport.transport.iceGatherer: "_connection",
-            transport.transport.iceGatherer._connection: "get_component_candidates",
+            transport.transport.iceGatherer._connection: "get_component_candidates _protocols",
             transceiver: "_codecs _headerExtensions",
         }.items():
             missing = [name for name in names.split() if not hasattr(owner, name)]
@@ -59,6 +59,10 @@ def test_what_our_replacements_stand_in_for() -> None:
     assert "self._send_keyframe()" in feedback
     packets = inspect.getsource(RTCRtpSender._run_rtp)
     assert "await self.transport._send_rtp(packet_bytes)" in packets
+    gather = inspect.getsource(ice.Connection.get_component_candidates)
+    assert "local_addr=(address, 0)" in gather  # the day it takes a range, ours can go
+    for name in ("protocol.local_candidate = Candidate(", "self._protocols += host_protocols"):
+        assert name in gather
     receive = inspect.getsource(RTCRtpReceiver.receive)
     assert "_register_rtp_receiver(self, parameters)" in receive
 
