@@ -128,6 +128,9 @@ def _usable_candidates(text: str) -> str:
     if len(candidates) > MAX_CANDIDATES:
         raise OfferError(f"The offer has more than {MAX_CANDIDATES} candidates.")
     kept = [line for line in lines if not line.startswith("a=candidate:") or _usable(line)]
+    if not any(line.startswith("a=candidate:") for line in kept):
+        # The browser's checks will come from somewhere; without this aioice would not wait.
+        kept = [line for line in kept if line.strip() != "a=end-of-candidates"]
     return "\r\n".join(kept) + "\r\n"
 
 
