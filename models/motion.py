@@ -81,7 +81,8 @@ class MotionConfig:
     def from_dict(cls, given: Mapping[str, Any]) -> MotionConfig:
         """The inverse of `as_dict`."""
         several = ("dilations", "lookaheads")
-        return cls(**{k: tuple(v) if k in several else v for k, v in given.items()})
+        values: dict[str, Any] = {k: tuple(v) if k in several else v for k, v in given.items()}
+        return cls(**values)
 
 
 class _Conv(nn.Conv1d):
@@ -175,7 +176,8 @@ class Motion(nn.Module):
         Returns:
             tract f32[N, K, H, 2, 9] with logits, hidden f32[N, 2K, D], the new state.
         """
-        past, new = list(state), []
+        past = list(state)
+        new: list[Tensor] = []
 
         def with_past(x: Tensor) -> Tensor:
             x = torch.cat((past[len(new)].to(x.dtype), x), 1)

@@ -239,7 +239,7 @@ def _load(
 def _report(
     motion: Motion,
     average: dict[str, Tensor],
-    kept: Sequence[Path],
+    kept: Sequence[Recording],
     out: Path,
     steps: int,
     recent: Sequence[float],

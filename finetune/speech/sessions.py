@@ -33,6 +33,7 @@ __all__ = [
     "HELD_OUT",
     "Session",
     "build_sessions",
+    "build_silent",
     "held_out",
     "make_session",
     "phones_of",
@@ -130,6 +131,18 @@ def make_session(shard: Shard, rng: Rng, crowd: Sequence[Shard] = ()) -> Session
         sound, phones = spoken(shard, rng)
         voice = shard.voice
         _fill_pauses(sound, phones, rng)
+    return _heard(sound, phones, voice, level_db, crowd, rng)
+
+
+def _heard(
+    sound: F32,
+    phones: Sequence[Phone],
+    voice: str,
+    level_db: float,
+    crowd: Sequence[Shard],
+    rng: Rng,
+) -> Session:
+    """What a microphone, its room and its sender make of a sound, as rows."""
     if rng.random() < 0.6:
         sound = augment.reverberate(sound, rng)
     if rng.random() < 0.8:
@@ -171,17 +184,50 @@ def _render(cache_dir: Path, shard_path: Path, seed: int, turn: int, number: int
     # Held-out voices are not heard behind others either.
     near = [s for s in crowd if s.utterances and held_out(s.voice) == held_out(shard.voice)]
     session = make_session(shard, np.random.default_rng([seed, turn, number]), near)
+    # The shard's voice even without speech: what is held out stays out.
+    _save(path, session, shard.voice)
+    return path
+
+
+def _save(path: Path, session: Session, voice: str) -> None:
     partial = path.with_suffix(".partial")
     with partial.open("wb") as f:
-        np.savez(
-            f,
-            # The shard's voice even without speech: what is held out stays out.
-            voice=np.array(shard.voice),
-            features=session.features,
-            said=session.said,
-        )
+        np.savez(f, voice=np.array(voice), features=session.features, said=session.said)
     partial.replace(path)
+
+
+def _render_silent(cache_dir: Path, seed: int, number: int, pool_of: int) -> Path:
+    path = cache_dir / "sessions" / f"seed-{seed}" / f"silent-{number:05d}.npz"
+    if path.exists():
+        return path
+    rng = np.random.default_rng([seed, 1 << 20, number])
+    crowd = []
+    for at in rng.integers(0, pool_of, _CROWD):
+        other = cache_dir / "speech" / f"seed-{seed}" / f"{at:05d}.npz"
+        if other.exists() and (shard := load_shard(other)).utterances:
+            crowd.append(shard)
+    near = [s for s in crowd if not held_out(s.voice)]
+    sound, level_db = _silent(near, rng)
+    session = _heard(sound, (), "none", level_db, near, rng)
+    _save(path, session, "none")
     return path
+
+
+def build_silent(
+    cache_dir: Path, count: int, shard_count: int, seed: int = 0, pool: Executor | None = None
+) -> list[Path]:
+    """Renders sessions in which nobody speaks near the microphone; what is there is kept.
+
+    Args:
+        cache_dir: a folder outside the repository.
+        count: how many.
+        shard_count: of the corpus, some of whose voices are heard from far away.
+        seed: of the renderings.
+        pool: see `build_sessions`.
+    """
+    (cache_dir / "sessions" / f"seed-{seed}").mkdir(parents=True, exist_ok=True)
+    jobs = ((cache_dir, seed, number, shard_count) for number in range(count))
+    return list(in_order(_render_silent, jobs, pool))
 
 
 def build_sessions(
@@ -231,6 +277,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build the corpus and its training sessions.")
     parser.add_argument("--hours", type=float, default=24.0, help="of raw synthetic speech")
     parser.add_argument("--passes", type=int, default=1, help="renderings of each shard")
+    parser.add_argument("--silent", type=int, default=400, help="sessions without near speech")
     parser.add_argument("--seed", type=int, default=0, help="of the corpus and the renderings")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--cache", type=Path, default=None)
@@ -239,7 +286,8 @@ def main() -> None:
     cache = args.cache or cache_folder()
     with workers(args.workers) as pool:
         source = shards(cache, args.hours, args.seed, pool)
-        build_sessions(cache, source, args.passes, args.seed, pool)
+        paths = build_sessions(cache, source, args.passes, args.seed, pool)
+        build_silent(cache, args.silent, len(paths) // args.passes, args.seed, pool)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from tests.engines import tiny_person
 from visavis.engines.errors import ConfigError, PersonFileError, UnknownLookahead
 from visavis.engines.person import Person
 from visavis.finetune.geometry import LIP_LOWER, LIP_UPPER
-from visavis.finetune.lips.yardstick.clips import read_clips
+from visavis.finetune.lips.yardstick.clips import TICK, Piece, read_clips
+from visavis.finetune.lips.yardstick.continuous import show_clips
 from visavis.finetune.lips.yardstick.evaluation import Options, evaluate
 from visavis.finetune.lips.yardstick.hour import hour
 from visavis.finetune.lips.yardstick.listener import Kept, PersonLips, Recorder, Shown, lips_of
@@ -314,3 +315,29 @@ def test_an_hour_that_drifts_and_one_that_does_not(drift: float) -> None:
     assert table["mean_difference_iod"] == pytest.approx(13 * 100 * drift)
     assert table["first_pass_difference_iod"] == pytest.approx(14 * 100 * drift)
     assert table["r"] == pytest.approx(1.0)
+
+
+def test_pieces_of_a_clip_are_one_session_and_come_back_apart() -> None:
+    """Lips that show how many samples they have heard: a session goes on, a new clip begins anew."""
+
+    def piece(clip: str, frames: int) -> Piece:
+        nothing = np.zeros(frames)
+        sound = np.ones(frames * TICK, np.float32)
+        return Piece(clip, clip, clip, sound, Mouth(nothing, nothing, nothing))
+
+    def show(sounds: Sequence[F32]) -> list[Shown]:
+        out = []
+        for sound in sounds:
+            heard = np.cumsum(sound.reshape(-1, TICK).sum(1)) / TICK
+            quiet = heard.astype(np.float32)
+            out.append(Shown(Mouth(heard, heard, heard), quiet, quiet))
+        return out
+
+    shown = show_clips([piece("a", 5), piece("a", 7), piece("b", 6)], show)
+    assert shown is not None
+    assert [s.mouth.opening.tolist() for s in shown] == [
+        [1.0, 2.0, 3.0, 4.0, 5.0],
+        [6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0],
+        [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+    ]
+    assert show_clips([piece("a", 5)], lambda _: None) is None

@@ -15,6 +15,7 @@ from visavis.finetune.speech.phones import PHONES, Phone
 from visavis.finetune.speech.sessions import (
     Session,
     build_sessions,
+    build_silent,
     held_out,
     make_session,
     phones_of,
@@ -174,6 +175,21 @@ def test_held_out_voices_are_not_heard_behind_others(
     build_sessions(tmp_path, _saved(tmp_path, 9), 1, seed=1)
     assert max(len(voices) for voices in heard) > 1
     assert all(len({held_out(v) for v in voices}) == 1 for voices in heard)
+
+
+def test_silent_sessions_say_nothing_and_are_not_made_again(tmp_path: Path) -> None:
+    _saved(tmp_path, 2)
+    first = build_silent(tmp_path, 2, 2)
+    before = [path.read_bytes() for path in first]
+    first[1].unlink()
+    again = build_silent(tmp_path, 3, 2)
+    assert again[:2] == first and len(again) == 3
+    assert [path.read_bytes() for path in again[:2]] == before
+    for path in again:
+        with np.load(path) as data:
+            assert len(data["said"]) == 0 and len(data["features"]) > 1000
+            assert np.isfinite(data["features"].astype(np.float32)).all()
+    assert not held_out("none")  # they are trained on
 
 
 def test_held_out_voices() -> None:

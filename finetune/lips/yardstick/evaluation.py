@@ -21,6 +21,7 @@ from visavis.finetune.lips.yardstick.clip_report import (
 )
 from visavis.finetune.lips.yardstick.clip_table import clip_table
 from visavis.finetune.lips.yardstick.clips import Piece, find_clips, read_clips
+from visavis.finetune.lips.yardstick.continuous import show_clips
 from visavis.finetune.lips.yardstick.gate_table import gate_json, silence_toys
 from visavis.finetune.lips.yardstick.hour import hour
 from visavis.finetune.lips.yardstick.listener import (
@@ -191,12 +192,13 @@ class _Run:
         return other.show(sounds)
 
     def _real(self, pieces: list[Piece]) -> None:
-        sounds = [p.sound for p in pieces]
+        shown = show_clips(pieces, self._recorder.show)
+        assert shown is not None  # only others may not know a sound
         table = clip_table(
             pieces,
-            self._recorder.show(sounds),
+            shown,
             lookahead_ms=self._lips.lookahead_ms,
-            against=self._others(sounds),
+            against=show_clips(pieces, self._others),
             draws=self._options.draws,
         )
         self._add("clips", clip_json(table), clip_text(table), clip_figures(table))
