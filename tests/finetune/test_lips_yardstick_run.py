@@ -318,7 +318,7 @@ def test_an_hour_that_drifts_and_one_that_does_not(drift: float) -> None:
 
 
 def test_pieces_of_a_clip_are_one_session_and_come_back_apart() -> None:
-    """Lips that show how many samples they have heard: a session goes on, a new clip begins anew."""
+    """These lips show how much they have heard: a session goes on, a new clip begins anew."""
 
     def piece(clip: str, frames: int) -> Piece:
         nothing = np.zeros(frames)
