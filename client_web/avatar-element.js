@@ -3,9 +3,9 @@
 // A person that speaks with a microphone's voice. Attributes: `src` (the server; default: where this
 // file came from), `person` (default: the server's choice), `token`, `muted` (default: present, because
 // hearing oneself late makes it hard to talk), `path` ("webrtc" or "websocket"; default: whichever gets
-// through). Needs a user gesture before connect().
+// through), `relay` (through TURN alone, to see whether it works). Needs a user gesture before connect().
 
-import { Api, ServerError } from "./api.js";
+import { ServerError } from "./api.js";
 import { VisavisClient } from "./client.js";
 
 const FIRST_PICTURE = 8000; // ms
@@ -30,7 +30,6 @@ export class VisavisAvatar extends HTMLElement {
 
   #video = document.createElement("video");
   #client = null;
-  #iceServers = null;
   #own = null; // a microphone that connect() opened itself
 
   state = "idle";
@@ -93,8 +92,8 @@ export class VisavisAvatar extends HTMLElement {
     await this.disconnect();
     const server = new URL(this.getAttribute("src") ?? new URL("..", import.meta.url), document.baseURI);
     const token = this.getAttribute("token");
-    const iceServers = await this.#ice(server, token);
-    const client = new VisavisClient({ server, token, iceServers, path: this.getAttribute("path") });
+    const path = this.getAttribute("path");
+    const client = new VisavisClient({ server, token, path, relay: this.hasAttribute("relay") });
     this.#client = client;
     for (const name of ["stats", "error", "path"]) {
       client.addEventListener(name, ({ detail }) => client === this.#client && this.#emit(name, detail));
@@ -123,11 +122,6 @@ export class VisavisAvatar extends HTMLElement {
     const closed = client?.close();
     this.#client = null;
     await closed;
-  }
-
-  async #ice(server, token) {
-    this.#iceServers ??= (await new Api(server, token).config()).ice_servers ?? [];
-    return this.#iceServers;
   }
 
   #emit(name, detail) {

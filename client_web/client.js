@@ -51,6 +51,7 @@ export const possible = () => WebRtcPath.possible || SocketPath.possible;
 export class VisavisClient extends EventTarget {
   #api;
   #iceServers;
+  #relay;
   #wanted;
   #person = null;
   #microphone = null;
@@ -70,12 +71,13 @@ export class VisavisClient extends EventTarget {
   stats = null;
   reason = null; // why it is not WebRTC
 
-  /** `path`: "webrtc" or "websocket"; null finds out. */
-  constructor({ server, token = null, iceServers = [], path = null }) {
+  /** `path`: "webrtc" or "websocket"; null finds out. `relay`: WebRTC through TURN alone. */
+  constructor({ server, token = null, path = null, relay = false }) {
     super();
     this.#api = new Api(server, token);
-    this.#iceServers = iceServers;
-    this.#wanted = path;
+    this.#iceServers = async () => (await this.#api.config()).ice_servers ?? [];
+    this.#wanted = relay ? "webrtc" : path;
+    this.#relay = relay;
   }
 
   /** The session's address on the server, or null. */
@@ -207,7 +209,7 @@ export class VisavisClient extends EventTarget {
   async #try(run, name, reason, patience, resume = null) {
     const way =
       name === "webrtc"
-        ? new WebRtcPath(this.#api, { iceServers: this.#iceServers, patience })
+        ? new WebRtcPath(this.#api, { iceServers: this.#iceServers, relay: this.#relay, patience })
         : new SocketPath(this.#api);
     this.#way = way;
     this.reason = reason;

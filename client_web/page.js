@@ -3,7 +3,7 @@
 // In the address: ?person=NAME, ?token=TOKEN (taken once, then removed from the address bar),
 // ?clean=1 (the person alone, for OBS and kiosks; it starts by itself where the microphone is already
 // allowed, else at a click), with &sound=1 if its voice shall be heard there, ?path=webrtc or
-// ?path=ws to force one way.
+// ?path=ws to force one way, ?relay to go through TURN alone.
 
 import { Api, ServerError } from "./api.js";
 import "./avatar-element.js";
@@ -150,6 +150,7 @@ class Page {
     if (this.#api.token) avatar.setAttribute("token", this.#api.token);
     const path = PATHS[query.get("path")];
     if (path) avatar.setAttribute("path", path);
+    avatar.toggleAttribute("relay", query.has("relay"));
     this.#set({ name: person.display_name });
     this.#view.person(person, person.picture, await this.#api.media(person.preview));
   }

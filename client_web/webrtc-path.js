@@ -25,6 +25,7 @@ export class WebRtcPath extends EventTarget {
 
   #api;
   #iceServers;
+  #relay;
   #patience;
   #closed = false;
   #candidates = 0;
@@ -33,11 +34,15 @@ export class WebRtcPath extends EventTarget {
     return Boolean(globalThis.RTCPeerConnection);
   }
 
-  /** `patience`: ms from the answer until sound and picture must be through. */
-  constructor(api, { iceServers, patience }) {
+  /**
+   * `iceServers`: a function that promises them fresh, for their passwords expire. `relay`: through
+   * TURN alone. `patience`: ms from the answer until sound and picture must be through.
+   */
+  constructor(api, { iceServers, relay = false, patience }) {
     super();
     this.#api = api;
     this.#iceServers = iceServers;
+    this.#relay = relay;
     this.#patience = patience;
   }
 
@@ -46,7 +51,11 @@ export class WebRtcPath extends EventTarget {
    * shall go on here. Throws ServerError.
    */
   async open({ person, microphone, steady, resume = null }) {
-    const peer = new RTCPeerConnection({ iceServers: this.#iceServers, bundlePolicy: "max-bundle" });
+    const peer = new RTCPeerConnection({
+      iceServers: await this.#iceServers(),
+      bundlePolicy: "max-bundle",
+      iceTransportPolicy: this.#relay ? "relay" : "all",
+    });
     this.peer = peer;
     const stream = new MediaStream();
     peer.addEventListener("track", ({ track }) => stream.addTrack(track));
