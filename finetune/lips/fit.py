@@ -1,11 +1,12 @@
 """Fits the motion stage to a person: from what a mouth does to that person's coefficients.
 
-    python -m visavis.finetune.lips.fit --geometry geometry.npz --phones presenter.npz \\
+    python -m visavis.finetune.lips.fit --geometry geometry.npz --clip clip.mp4 --cuts 12.4 31.0 \\
         --motion motion.pt --out FOLDER
 
 Aperture, jaw and width are distances that the tracker measured on the person's own face, so they
 are regressed onto the coefficients without any sound. Protrusion, tuck and tongue cannot be
-measured so; they come from the phones that are said, or else from the network listening.
+measured so; they come from the phones that are said (`--phones`, where the clip's voice was made),
+or else from the network listening, which is then adapted to the person, too (`adapt`).
 Lips shut and lip on teeth are the person's own: means over the frames where they happen.
 """
 
@@ -17,6 +18,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +27,13 @@ from visavis.engines.motion import MOVES
 from visavis.finetune.speech.gestures import gestures
 from visavis.finetune.speech.phones import Phone, from_festival
 
-__all__ = ["Measured", "PersonMap", "fit_person_map", "read_phones"]
+__all__ = [
+    "Measured",
+    "PersonMap",
+    "fit_person_map",
+    "moves_of",
+    "read_phones",
+]
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +42,7 @@ F64 = NDArray[np.float64]
 
 # Of the variance of a regressor; keeps channels apart that hardly vary on their own.
 _RIDGE = 0.02
+_LEAST_STILL = 10  # frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class PersonMap:
-    """Parts of `tract@1`, and how well they explain the clip.
+    """Parts of `tract@2`, and how well they explain the clip.
 
     Attributes:
         rest, closed, liptooth: f32[C]; map: f32[C, 6].
@@ -74,7 +83,7 @@ class PersonMap:
     contacts: int
 
     def parts(self) -> dict[str, F32]:
-        """By the names that `tract@1` wants."""
+        """By the names that `tract@2` wants."""
         return {
             "rest": self.rest,
             "map": self.map,
@@ -90,6 +99,34 @@ def _ridge(x: F64, y: F64) -> F64:
     return np.asarray(np.linalg.solve(power + penalty, x.T @ y))
 
 
+def moves_of(measured: Measured, tract: NDArray[np.floating]) -> F64:
+    """What the mouth did, f64[N, 6]: three moves measured, three as `tract` has them.
+
+    Args:
+        measured: of a clip in which the person speaks.
+        tract: float[N, 9], see `fit_person_map`.
+
+    Raises:
+        ValueError: when the clip has too little speech.
+    """
+    tract = np.asarray(tract, np.float64)
+    speech = tract[:, 8] > 0.5
+    if speech.sum() < 100:
+        raise ValueError("A clip needs at least four seconds of speech to fit the lips.")
+    # Nothing moved is the rest, whose lips are closed; people often part them when they pause.
+    away = np.square((measured.coefficients - measured.rest) * measured.size).sum(1)
+    still = np.argsort(away, kind="stable")[: max(_LEAST_STILL, len(away) // 50)]
+    aperture = np.maximum(0.0, measured.aperture - np.median(measured.aperture[still]))
+    jaw = np.asarray(measured.jaw - np.median(measured.jaw[still]), np.float64)
+    width = np.asarray(measured.width - np.median(measured.width[still]), np.float64)
+    # An open mouth is a narrower one, and a speaking face smiles less than a resting one. Both are
+    # part of opening; what is left is what the width channel means.
+    known = np.stack((tract[:, 2], aperture), 1)[speech]
+    narrowing = np.linalg.lstsq(known, width[speech], rcond=None)[0][1]
+    moves = (aperture, jaw, width - narrowing * aperture, tract[:, 3], tract[:, 4], tract[:, 5])
+    return np.asarray(np.stack(moves, 1), np.float64)
+
+
 def fit_person_map(measured: Measured, tract: F32) -> PersonMap:
     """Fits the map.
 
@@ -102,23 +139,9 @@ def fit_person_map(measured: Measured, tract: F32) -> PersonMap:
         ValueError: when the clip has no speech, or too little of it.
     """
     tract = np.asarray(tract, np.float64)
-    speech = tract[:, 8] > 0.5
-    if speech.sum() < 100:
-        raise ValueError("A clip needs at least four seconds of speech to fit the lips.")
-    still = ~speech
-    if still.sum() < 10:
-        still = measured.aperture <= np.quantile(measured.aperture, 0.1)
+    moves = moves_of(measured, tract)
+    aperture, speech = moves[:, 0], tract[:, 8] > 0.5
     offset = np.asarray(measured.coefficients - measured.rest, np.float64)
-    aperture = np.maximum(0.0, measured.aperture - np.median(measured.aperture[still]))
-    jaw = np.asarray(measured.jaw - np.median(measured.jaw[still]), np.float64)
-    width = np.asarray(measured.width - np.median(measured.width[still]), np.float64)
-    # An open mouth is a narrower one, and a speaking face smiles less than a resting one. Both are
-    # part of opening; what is left is what the width channel means.
-    known = np.stack((tract[:, 2], aperture), 1)[speech]
-    narrowing = np.linalg.lstsq(known, width[speech], rcond=None)[0][1]
-    moves = np.stack(
-        (aperture, jaw, width - narrowing * aperture, tract[:, 3], tract[:, 4], tract[:, 5]), 1
-    )
     free = speech & (tract[:, 6] < 0.5)
     weights = _ridge(moves[free], offset[free])
 
@@ -159,9 +182,9 @@ def read_phones(data: Mapping[str, NDArray[np.generic]]) -> list[Phone]:
     return [phone for name, a, b in rows for phone in from_festival(str(name), float(a), float(b))]
 
 
-def _measured(data: Mapping[str, NDArray[np.generic]], frames: int) -> Measured:
+def _measured(data: Mapping[str, NDArray[np.generic]]) -> Measured:
     def per_frame(name: str) -> F32:
-        return np.asarray(data[name], np.float32)[:frames]
+        return np.asarray(data[name], np.float32)
 
     basis = np.asarray(data["basis"], np.float64)
     return Measured(
@@ -177,7 +200,8 @@ def _measured(data: Mapping[str, NDArray[np.generic]], frames: int) -> Measured:
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
     from visavis.export.motion import write_motion
-    from visavis.finetune.lips.listen import frames_of, hear, read_audio
+    from visavis.finetune.lips.fit_clip import fit_to_clip
+    from visavis.finetune.lips.listen import read_audio
     from visavis.finetune.lips.train import load_motion
 
     parser = argparse.ArgumentParser(description="Fit the lips to a person.")
@@ -185,25 +209,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--phones", type=Path, help="npz with the phones that are said")
     source.add_argument("--clip", type=Path, help="the clip, to be listened to")
+    parser.add_argument("--cuts", type=float, nargs="+", default=[], help="of the clip, seconds")
     parser.add_argument("--motion", type=Path, required=True, help="checkpoint of the network")
-    parser.add_argument("--gain", type=float, nargs=MOVES, default=[1.0] * MOVES)
+    parser.add_argument("--gain", type=float, nargs=MOVES, help="of the moves")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     motion = load_motion(args.motion)
     with np.load(args.geometry) as data:
         geometry = dict(data)
-    frames = len(geometry["coefficients"])
+    measured = _measured(geometry)
+    params: dict[str, Any] = {}
     if args.phones:
         with np.load(args.phones) as data:
             phones = read_phones(data)
-        times = (np.arange(frames, dtype=np.float64) + 0.5) / 25.0
-        tract = gestures(phones, times, vowel=1.0, unstressed=0.7)
+        times = (np.arange(len(measured.aperture), dtype=np.float64) + 0.5) / 25.0
+        fitted = fit_person_map(measured, gestures(phones, times, vowel=1.0, unstressed=0.7))
     else:
-        heard = hear(motion, read_audio(args.clip))
-        tract = frames_of(heard, max(motion.config.lookaheads)).mean(1)[:frames]
-    fitted = fit_person_map(_measured(geometry, len(tract)), tract)
-    write_motion(motion, args.out, fitted.parts(), params={"gain": args.gain})
+        own = fit_to_clip(motion, measured, read_audio(args.clip), args.cuts)
+        motion, params, fitted = own.adapted.motion, own.adapted.params, own.person
+        log.info("%s", json.dumps({"method": own.adapted.method, **own.adapted.moves}))
+    if args.gain:
+        params["gain"] = args.gain
+    write_motion(motion, args.out, fitted.parts(), params=params)
     report = {
         "explained": round(fitted.explained, 4),
         "closures": fitted.closures,

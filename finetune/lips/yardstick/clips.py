@@ -17,9 +17,19 @@ from numpy.typing import NDArray
 from visavis.engines.errors import ConfigError
 from visavis.engines.sound_file import SoundFile
 from visavis.finetune.lips.yardstick.mouth import Mouth, mouth_of, without_pose
-from visavis.finetune.lips.yardstick.tracks import track_clip
+from visavis.finetune.lips.yardstick.tracks import ClipTrack, track_clip
 
-__all__ = ["FPS", "RATE", "TICK", "Piece", "find_clips", "frame_times", "read_clips", "read_sound"]
+__all__ = [
+    "FPS",
+    "RATE",
+    "TICK",
+    "Piece",
+    "find_clips",
+    "frame_times",
+    "pieces_of",
+    "read_clips",
+    "read_sound",
+]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -100,7 +110,15 @@ def read_clips(folder: Path, cache: Path, tracker: Path | None) -> list[Piece]:
 
 
 def _read(path: Path, cache: Path, tracker: Path | None) -> list[Piece]:
-    track = track_clip(path, cache, tracker)
+    return pieces_of(path, track_clip(path, cache, tracker))
+
+
+def pieces_of(path: Path, track: ClipTrack) -> list[Piece]:
+    """The stretches of a tracked clip between its cuts.
+
+    Raises:
+        AudioInputError: its sound cannot be decoded.
+    """
     period = track.period
     kind = path.stem.split("_")[0]
     short = len(track.time) * period < _SHORT_S
