@@ -43,6 +43,11 @@ export class Api {
     return new URL(path, this.server).href;
   }
 
+  /** A session's address as seen from here: a proxy may have put the server into a folder of its own. */
+  session(path) {
+    return this.address(`sessions/${path.split("/").pop()}`);
+  }
+
   headers(extra = {}) {
     return this.token ? { ...extra, Authorization: `Bearer ${this.token}` } : extra;
   }

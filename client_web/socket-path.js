@@ -96,7 +96,7 @@ export class SocketPath extends EventTarget {
       voice: hears ? ["opus", "pcm16"] : ["pcm16"],
       face: Object.keys(FACES).filter((name, index) => shows[index]),
     });
-    this.session = this.#api.address(config.session);
+    this.session = this.#api.session(config.session);
     this.ticket = config.resume ? { session: this.session, token: config.resume } : null;
     this.#begin(config, sends);
     return new MediaStream([this.#sound.track, this.#picture.track]);

@@ -88,7 +88,7 @@ export class WebRtcPath extends EventTarget {
     });
     if (resume && GONE.has(response.status)) throw new ServerError("gone", "the session is not there any more");
     if (!response.ok) throw await this.#api.problem(response);
-    const session = new URL(response.headers.get("location"), response.url).href;
+    const session = this.#api.session(response.headers.get("location"));
     if (this.#closed) {
       await this.#api.request(session, { method: "DELETE", keepalive: true }).catch(() => {});
       throw new ServerError("gone", "closed while connecting");

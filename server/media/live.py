@@ -394,15 +394,13 @@ class LiveSession:
 
     async def _run(self, voice: VoiceLine) -> None:
         while True:
-            wait = voice.next_due - self._clock()
-            if wait < -STALL_SECONDS:
+            await asyncio.sleep(max(0.0, voice.next_due - self._clock()))
+            if self._clock() - voice.next_due > STALL_SECONDS:
                 # The loop stood still. What came meanwhile is still in the sockets: read it first,
                 # or it would be taken for lost.
                 self._microphone.stalled(self._clock() + 2 * DRAIN_SECONDS)
                 self._stalls += 1
                 await asyncio.sleep(DRAIN_SECONDS)
-            else:
-                await asyncio.sleep(max(0.0, wait))
             self._step(voice, self._clock())
 
     def _step(self, voice: VoiceLine, now: float) -> None:
