@@ -315,6 +315,10 @@ class LiveSession:
             self._connected = True
             if self._pump is None and not self._suspended:
                 self._start_pump()
+        elif self._suspended and self._peer is not None and self._peer.path == "webrtc":
+            # ICE gives up after half a minute of silence, and aiortc then closes as for a goodbye.
+            # The peer may still come back over another connection.
+            self._connected = False
         elif state == "failed" and (self._connected or self._resumes):
             self._connected = False
             self._on_lost()

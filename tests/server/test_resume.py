@@ -55,6 +55,12 @@ async def test_a_peer_that_vanished_goes_on_where_it_was(serving: Serving, suspe
         if suspended:
             await lost.until(lambda: not engine.sessions)
             assert (await lost.stats())["state"] == "suspended"
+            # Consent to send expires (RFC 7675) while the session is still kept.
+            session = next(iter(server.app.state.sessions._sessions.values())).session
+            ice = session._peer._connection.getTransceivers()[0].sender.transport.transport
+            await ice.iceGatherer._connection.close()
+            await lost.until(lambda: session._peer.state == "closed")
+            assert (await lost.stats())["state"] == "suspended"
         async with Client(server, pcm, resume=lost) as back:
             assert back.location == lost.location
             assert back.resume_token != lost.resume_token
