@@ -44,10 +44,62 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         description="Measure the engine alone: milliseconds a stage, frames a second a core.",
     )
     engine.add_argument("--seconds", type=int, default=10, help="length for each batch size (10)")
-    for kind, run in ((live, run_live), (engine, run_engine)):
+    network = kinds.add_parser(
+        "network",
+        help="bad paths: loss, jitter, a blackout; beside aiortc as it comes",
+        description=(
+            "Put a relay of real UDP between a real headless Chromium and the server, make the "
+            "path bad for a while, and measure delay, freezes and concealed sound before, during "
+            "and after; beside an echo on plain aiortc with the same page, links and seeds."
+        ),
+    )
+    network.add_argument(
+        "--scenario",
+        action="append",
+        metavar="NAME",
+        help="a trouble; may be given several times (default: all)",
+    )
+    network.add_argument("--before", type=_seconds, default=5, help="seconds that count before (5)")
+    network.add_argument("--during", type=_seconds, default=8, help="seconds of the trouble (8)")
+    network.add_argument("--after", type=_seconds, default=10, help="seconds afterwards (10)")
+    network.add_argument(
+        "--speech", type=Path, help="what is said (default: the person's own clip)"
+    )
+    network.add_argument("--chromium", type=Path, help="the browser's program (default: found)")
+    soak = kinds.add_parser(
+        "soak",
+        help="long use: does memory, a handle, a thread or a delay grow?",
+        description=(
+            "Let sessions come and go for minutes, or so many times, over the WebSocket path, and "
+            "fit lines through memory, handles, threads, delay and offset."
+        ),
+    )
+    soak.add_argument("--minutes", type=_seconds, default=30, help="how long (30)")
+    soak.add_argument("--cycles", type=int, help="connect and leave so many times instead")
+    soak.add_argument(
+        "--leg",
+        choices=("echo", "person"),
+        default="person",
+        help="who answers: the person, or stored pictures (person)",
+    )
+    kinds_and_runs = (
+        (live, run_live),
+        (network, run_network),
+        (soak, run_soak),
+        (engine, run_engine),
+    )
+    for kind, run in kinds_and_runs:
         kind.add_argument("--person", default="presenter", metavar="P", help=PERSON_HELP)
         add_json(kind)
         kind.set_defaults(run=run)
+
+
+def _seconds(text: str) -> float:
+    """A positive number, for argparse."""
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a length of time")
+    return value
 
 
 def run_live(args: argparse.Namespace) -> int:
@@ -65,6 +117,36 @@ def run_live(args: argparse.Namespace) -> int:
         print_json(result)
     else:
         print(live.table(result))
+    return ExitCode.OK if result["passed"] else ExitCode.CHECK_FAILED
+
+
+def run_network(args: argparse.Namespace) -> int:
+    """``visavis bench network``."""
+    from visavis.benchmarks import network
+
+    result = network.run(
+        person=args.person,
+        scenarios=args.scenario or tuple(network.SCENARIOS),
+        lengths=network.Lengths(before=args.before, during=args.during, after=args.after),
+        speech=args.speech,
+        chromium=args.chromium,
+    )
+    if args.json:
+        print_json(result)
+    else:
+        print(network.table(result))
+    return ExitCode.OK if result["passed"] else ExitCode.CHECK_FAILED
+
+
+def run_soak(args: argparse.Namespace) -> int:
+    """``visavis bench soak``."""
+    from visavis.benchmarks import soak
+
+    result = soak.run(person=args.person, leg=args.leg, minutes=args.minutes, cycles=args.cycles)
+    if args.json:
+        print_json(result)
+    else:
+        print(soak.table(result))
     return ExitCode.OK if result["passed"] else ExitCode.CHECK_FAILED
 
 
