@@ -21,7 +21,7 @@ F64 = NDArray[np.float64]
 
 PENALTY = 2.0  # times the inputs' own variance
 # Of aperture, jaw, width, protrusion, tuck, tongue: how much of the move is the ridge's.
-SHARE = (0.6, 0.5, 0.4, 0.4, 0.2, 0.2)
+SHARE = (0.75, 0.5, 0.4, 0.4, 0.2, 0.2)
 
 
 def _inputs(recording: Recording) -> NDArray[np.float32]:

@@ -85,6 +85,7 @@ def gate_figures(table: Table) -> dict[str, float | None]:
         "gate_in_hiss": table["gate_in_s_and_f"],
         "onset_ms": table["onset_ms"]["median"],
         "hang_ms": table["hang_ms"]["median"],
+        "keys_breath_music": table["open_mouth_in_keys_breath_music"],
         "negatives": table["open_mouth_in_all"],
     }
 
