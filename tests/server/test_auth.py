@@ -44,6 +44,7 @@ PROTECTED = [
     ("GET", "/sessions/x"),
     ("GET", "/sessions/x/stats"),
     ("POST", "/sessions/x/clear"),
+    ("POST", "/sessions/x/resume"),
     ("GET", "/metrics"),
 ]
 OPEN = ["/", "/static/page.js", "/config", "/healthz", "/readyz"]
@@ -68,7 +69,7 @@ async def test_every_route_is_protected_or_harmless(serving: Serving) -> None:
             assert response.status_code == 201
         known = {route.path for route in server.app.routes}  # type: ignore[attr-defined]
         # /ws has its own refusals: test_ws_refusals.py.
-        assert len(known - {"/ws"}) == 13, "a new route: is it protected?"
+        assert len(known - {"/ws"}) == 14, "a new route: is it protected?"
 
 
 @pytest.mark.parametrize(
