@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from visavis.finetune.speech.shapes import SHAPES
 
-__all__ = ["PHONES", "SHAPES", "Phone", "from_festival", "from_ipa"]
+__all__ = ["PHONES", "Phone", "from_festival", "from_ipa"]
 
 
 @dataclass(frozen=True, slots=True)

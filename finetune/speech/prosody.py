@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.finetune.speech.phones import SHAPES, Phone
+from visavis.finetune.speech.phones import Phone
+from visavis.finetune.speech.shapes import SHAPES
 from visavis.finetune.speech.spectral import FFT, frame_times, spectra, to_sound
 
 __all__ = ["Rate", "effort_curve", "local_rate", "spend", "with_effort"]

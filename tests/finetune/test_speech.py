@@ -12,10 +12,11 @@ import pytest
 from visavis.finetune.speech import corpus
 from visavis.finetune.speech.corpus import build_corpus, load_shard, make_shard, pick_voice
 from visavis.finetune.speech.festival import FESTIVAL, festival_voices
-from visavis.finetune.speech.phones import PHONES, SHAPES, from_festival, from_ipa
+from visavis.finetune.speech.phones import PHONES, from_festival, from_ipa
 from visavis.finetune.speech.phonesets import from_phoneset
 from visavis.finetune.speech.resampling import resample
 from visavis.finetune.speech.sentences import LANGUAGES, foreign_text, sentence
+from visavis.finetune.speech.shapes import SHAPES
 from visavis.finetune.speech.voices import (
     Utterance,
     Voice,

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.finetune.lips.yardstick.clips import frame_times
-from visavis.finetune.speech.phones import SHAPES, Phone
+from visavis.finetune.speech.phones import Phone
+from visavis.finetune.speech.shapes import SHAPES
 
 __all__ = ["SHUT", "Closures", "closures", "said_frames", "total"]
 
