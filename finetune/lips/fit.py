@@ -201,8 +201,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
     from visavis.export.motion import write_motion
     from visavis.finetune.lips.fit_clip import fit_to_clip
-    from visavis.finetune.lips.listen import read_audio
     from visavis.finetune.lips.train import load_motion
+    from visavis.finetune.lips.yardstick.clips import read_sound
 
     parser = argparse.ArgumentParser(description="Fit the lips to a person.")
     parser.add_argument("--geometry", type=Path, required=True, help="npz of the person's tracking")
@@ -226,7 +226,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         times = (np.arange(len(measured.aperture), dtype=np.float64) + 0.5) / 25.0
         fitted = fit_person_map(measured, gestures(phones, times, vowel=1.0, unstressed=0.7))
     else:
-        own = fit_to_clip(motion, measured, read_audio(args.clip), args.cuts)
+        own = fit_to_clip(motion, measured, read_sound(args.clip), args.cuts)
         motion, params, fitted = own.adapted.motion, own.adapted.params, own.person
         log.info("%s", json.dumps({"method": own.adapted.method, **own.adapted.moves}))
     if args.gain:

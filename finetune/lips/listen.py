@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from visavis.engines.audio import HOP, RATE, LogMel
-from visavis.engines.errors import AudioInputError
+from visavis.engines.audio import HOP, LogMel
 from visavis.engines.motion import MOVES, Tract
 from visavis.models.motion import LOOKAHEADS, PROBABILITIES, ROWS, Motion
 
-__all__ = ["Replay", "frames_of", "hear", "live_tract", "read_audio"]
+__all__ = ["Replay", "frames_of", "hear", "live_tract"]
 
 F32 = NDArray[np.float32]
 
 _TICK_MS = 40
 _TICK = ROWS * HOP
-
-
-def read_audio(path: Path) -> F32:
-    """The first sound track of a file, mono at 16 kHz, f32[n].
-
-    Raises:
-        AudioInputError: when there is none.
-    """
-    blocks: list[F32] = []
-    with av.open(str(path)) as container:
-        if not container.streams.audio:
-            raise AudioInputError(f"There is no sound in {path.name}.")
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
-        for frame in container.decode(container.streams.audio[0]):
-            blocks += [f.to_ndarray()[0] for f in resampler.resample(frame)]
-        blocks += [f.to_ndarray()[0] for f in resampler.resample(None)]
-    return np.concatenate(blocks).astype(np.float32) if blocks else np.zeros(0, np.float32)
 
 
 def hear(motion: Motion, sound: F32, params: Mapping[str, float] | None = None) -> F32:

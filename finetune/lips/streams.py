@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.finetune.speech.gestures import frame_times, gestures
-from visavis.finetune.speech.phones import PHONES, Phone
+from visavis.finetune.speech.phones import PHONES
+from visavis.finetune.speech.sessions import phones_of
 from visavis.models.motion import CHANNELS, ROWS, STEPS
 
 __all__ = ["PHONE_DELAY", "Batch", "Recording", "Streams", "load_recording"]
@@ -62,7 +63,7 @@ def load_recording(path: Path, longest_ms: int) -> Recording:
     ticks = len(features) // ROWS
     steps = ticks * STEPS
     times = frame_times(steps * _STEP_MS / 1000.0 + 1e-6)
-    spoken = [Phone(PHONES[int(row[0])], *(float(v) for v in row[1:4])) for row in said]
+    spoken = phones_of(said)
     tract = gestures(spoken, times) if spoken else np.zeros((steps, CHANNELS), np.float32)
     before = np.zeros((longest_ms // _STEP_MS - STEPS, CHANNELS), np.float32)
     names = np.full(steps, _SILENCE, np.uint8)

@@ -1,7 +1,8 @@
 """How a person's way of speaking varies while the words stay: effort and local rate.
 
 Synthesisers say everything equally loud and evenly. People lean on some syllables and swallow
-others; who speaks louder opens wider, so the effort is kept beside every phone.
+others. The effort is kept beside every phone; it moves no target, because louder speech opened real
+mouths no wider on average (docs/lips.md).
 """
 
 from __future__ import annotations
