@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.benchmarks.figures import at, number, verdict
 from visavis.benchmarks.live.picture import flow, mouth
 from visavis.benchmarks.live.records import ServerRecord
 from visavis.benchmarks.live.timing import FRAME_S, PageRecord, Times, match
@@ -117,21 +117,11 @@ def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _at(result: Mapping[str, Any], *path: str) -> float | None:
-    """A number deep in the result; None where anything on the way is missing."""
-    value: Any = result
-    for name in path:
-        if value is None:
-            return None
-        value = value.get(name)
-    return None if value is None or not math.isfinite(value) else float(value)
-
-
 def judge(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Hold a result against the targets. What could not be measured has not passed."""
     person, echo = result["person"], result["echo"]
-    lookahead = _at(person, "engine", "lookahead_ms") or 0.0
-    echo_delay = _at(echo, "delay", "median_ms")
+    lookahead = at(person, "engine", "lookahead_ms") or 0.0
+    echo_delay = at(echo, "delay", "median_ms")
     most = None
     if echo_delay is not None:
         # A slow echo is no excuse for a slow person.
@@ -139,27 +129,27 @@ def judge(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     def sure(leg: Mapping[str, Any]) -> bool:
         """The delays and offsets rest on sound that was found again, for most of the frames."""
-        return (_at(leg, "voice", "found_in_microphone") or 0) >= LEAST_FOUND and (
-            _at(leg, "delay", "timed") or 0
+        return (at(leg, "voice", "found_in_microphone") or 0) >= LEAST_FOUND and (
+            at(leg, "delay", "timed") or 0
         ) >= LEAST_TIMED
 
-    heard = (_at(person, "voice", "found_in_voice") or 0) >= LEAST_FOUND
+    heard = (at(person, "voice", "found_in_voice") or 0) >= LEAST_FOUND
     rows: list[Row] = [
-        ("a", "distinct pictures a second", _at(person, "flow", "distinct_per_second"),
+        ("a", "distinct pictures a second", at(person, "flow", "distinct_per_second"),
          DISTINCT_PER_S, lambda x, limit: x >= limit, True),
         ("b", "mouth changes between voiced pictures, %", _percent(person, "mouth", "changing"),
          100 * MOUTH_CHANGING, lambda x, limit: x > limit, True),
         ("c", "dropped pictures, %", _percent(person, "flow", "dropped"),
          100 * DROPPED, lambda x, limit: x < limit, True),
-        ("d", "microphone to picture, median, ms", _at(person, "delay", "median_ms"),
+        ("d", "microphone to picture, median, ms", at(person, "delay", "median_ms"),
          most, lambda x, limit: x <= limit, sure(person) and sure(echo)),
         ("d", "the same of the echo, ms", echo_delay,
          ECHO_MS, lambda x, limit: x <= limit, sure(echo)),
-        ("e", "picture against voice, worst second, ms", _at(person, "offset", "worst_ms"),
+        ("e", "picture against voice, worst second, ms", at(person, "offset", "worst_ms"),
          OFFSET_MS, lambda x, limit: abs(x) <= limit, heard),
-        ("f", "processor cores of the server", _at(person, "cores", "server"),
+        ("f", "processor cores of the server", at(person, "cores", "server"),
          CORES, lambda x, limit: x <= limit, True),
-        ("g", "click to moving picture, slowest, s", _at(person, "first_motion", "slowest_s"),
+        ("g", "click to moving picture, slowest, s", at(person, "first_motion", "slowest_s"),
          FIRST_MOTION_S, lambda x, limit: x <= limit, True),
     ]  # fmt: skip
     return [
@@ -179,7 +169,7 @@ def judge(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _percent(leg: Mapping[str, Any], *path: str) -> float | None:
-    share = _at(leg, *path)
+    share = at(leg, *path)
     return None if share is None else round(100 * share, 2)
 
 
@@ -195,11 +185,11 @@ def table(result: Mapping[str, Any]) -> str:
     ]
 
     def line(what: str, *path: str, scale: float = 1.0, digits: int = 1) -> None:
-        values = [_at(leg, *path) for leg in legs]
-        shown = [_number(None if v is None else v * scale, digits) for v in values]
+        values = [at(leg, *path) for leg in legs]
+        shown = [number(None if v is None else v * scale, digits) for v in values]
         first, second = values
         both = None if first is None or second is None else (second - first) * scale
-        lines.append(f"{what:44}{shown[0]:>10}{shown[1]:>12}{_number(both, digits):>12}")
+        lines.append(f"{what:44}{shown[0]:>10}{shown[1]:>12}{number(both, digits):>12}")
 
     line("microphone to picture, median ms", "delay", "median_ms")
     line("microphone to picture, p95 ms", "delay", "p95_ms")
@@ -216,13 +206,8 @@ def table(result: Mapping[str, Any]) -> str:
     line("browser, processor cores", "cores", "browser", digits=2)
     lines.append("")
     for row in result["targets"]:
-        verdict = "pass" if row["passed"] else "FAIL" if row["trusted"] else "FAIL (not measurable)"
         lines.append(
-            f"({row['target']}) {row['what']:44}{_number(row['measured'], 2):>9}"
-            f"  limit {_number(row['limit'], 2):>7}  {verdict}"
+            f"({row['target']}) {row['what']:44}{number(row['measured'], 2):>9}"
+            f"  limit {number(row['limit'], 2):>7}  {verdict(row)}"
         )
     return "\n".join(lines)
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"

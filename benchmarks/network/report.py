@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from visavis.benchmarks.figures import at, number, verdict
+
 __all__ = ["judge", "table"]
 
 BACK_S = 5.0
@@ -13,20 +15,10 @@ LEAST_FOUND = 0.5
 OWN = "visavis"
 
 
-def _at(result: Mapping[str, Any], *path: str) -> float | None:
-    """A number deep in the result; None where anything on the way is missing."""
-    value: Any = result
-    for name in path:
-        if value is None:
-            return None
-        value = value.get(name)
-    return None if value is None else float(value)
-
-
 def _over(leg: Mapping[str, Any], figure: str) -> float | None:
     """How much more the median is during the trouble than before it."""
-    before = _at(leg, "before", figure, "median_ms")
-    during = _at(leg, "during", figure, "median_ms")
+    before = at(leg, "before", figure, "median_ms")
+    during = at(leg, "during", figure, "median_ms")
     return None if before is None or during is None else round(during - before, 1)
 
 
@@ -48,17 +40,13 @@ def judge(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name, legs in result["scenarios"].items():
         own = legs.get(OWN)
         trusted = own is not None and own["found_in_microphone"] >= LEAST_FOUND
-        back = _at(own or {}, "back_s", "to_the_browser")
+        back = at(own or {}, "back_s", "to_the_browser")
         row(f"{name}: delay up to the browser back, s", back, BACK_S, trusted)
         if name == "loss-5":
             for figure in ("pixel", "ear"):
                 over = _over(own or {}, figure)
                 row(f"{name}: to the {figure}, over clean, ms", over, LOSS_COSTS_MS, trusted)
     return rows
-
-
-def _number(value: float | None, digits: int = 0) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def table(result: Mapping[str, Any]) -> str:
@@ -75,14 +63,14 @@ def table(result: Mapping[str, Any]) -> str:
 
     def three(leg: Mapping[str, Any], *path: str) -> str:
         names = ("before", "during", "after")
-        return "/".join(_number(_at(leg, name, *path)) for name in names)
+        return "/".join(number(at(leg, name, *path)) for name in names)
 
     def both(leg: Mapping[str, Any], *path: str) -> float:
-        return sum(_at(leg, name, *path) or 0.0 for name in ("during", "after"))
+        return sum(at(leg, name, *path) or 0.0 for name in ("during", "after"))
 
     for name, legs in result["scenarios"].items():
         for stack, leg in legs.items():
-            waits = [_at(leg, phase, "longest_wait_ms") for phase in ("during", "after")]
+            waits = [at(leg, phase, "longest_wait_ms") for phase in ("during", "after")]
             longest = max((wait for wait in waits if wait is not None), default=None)
             samples = both(leg, "browser", "totalSamplesReceived")
             concealed = both(leg, "browser", "concealedSamples")
@@ -91,15 +79,14 @@ def table(result: Mapping[str, Any]) -> str:
                 f"{name:11}{stack:9}{three(leg, 'pixel', 'median_ms'):>15}"
                 f"{three(leg, 'pixel', 'p95_ms'):>15}{three(leg, 'ear', 'median_ms'):>15}"
                 f"{three(leg, 'to_the_browser', 'median_ms'):>15}"
-                f"{_number(_at(leg, 'back_s', 'to_the_browser'), 1):>8}"
-                f"{both(leg, 'freezes'):>9.0f}{_number(longest):>9}{_number(share, 1):>10}%"
+                f"{number(at(leg, 'back_s', 'to_the_browser'), 1):>8}"
+                f"{both(leg, 'freezes'):>9.0f}{number(longest):>9}{number(share, 1):>10}%"
                 f"{both(leg, 'browser', 'keyFramesDecoded'):>6.0f}"
             )
     lines.append("")
     for row in result["targets"]:
-        verdict = "pass" if row["passed"] else "FAIL" if row["trusted"] else "FAIL (not measurable)"
         lines.append(
-            f"{row['what']:48}{_number(row['measured'], 1):>8}"
-            f"  limit {_number(row['limit'], 0):>4}  {verdict}"
+            f"{row['what']:48}{number(row['measured'], 1):>8}"
+            f"  limit {number(row['limit'], 0):>4}  {verdict(row)}"
         )
     return "\n".join(lines)
