@@ -321,17 +321,21 @@ class Sessions:
     async def _reap(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            now = self._clock()
-            for identifier, entry in list(self._sessions.items()):
-                if entry.resume.taken:
-                    continue  # it is being taken over; its silence says nothing
-                try:
-                    await self._look(identifier, entry, now)
-                except NoSuchSession:
-                    continue
-                except Exception:
-                    logger.exception("a session could not be looked after; it is ended")
-                    self._end_soon(identifier)
+            await self._look_at_all()
+
+    async def _look_at_all(self) -> None:
+        """Apart from the loop, whose variables would hold the last session that was looked at."""
+        now = self._clock()
+        for identifier, entry in list(self._sessions.items()):
+            if entry.resume.taken:
+                continue  # it is being taken over; its silence says nothing
+            try:
+                await self._look(identifier, entry, now)
+            except NoSuchSession:
+                continue
+            except Exception:
+                logger.exception("a session could not be looked after; it is ended")
+                self._end_soon(identifier)
 
     async def _look(self, identifier: str, entry: _Entry, now: float) -> None:
         session = entry.session

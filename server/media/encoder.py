@@ -135,7 +135,8 @@ class _Encoder:
         self._size = size
         frame = av.VideoFrame.from_numpy_buffer(i420, format="yuv420p")
         if size != self._full:
-            frame = self._scaler.reformat(frame, *size, interpolation=Interpolation.AREA)
+            # Left to itself, libswscale starts a thread for each core and keeps them all.
+            frame = self._scaler.reformat(frame, *size, interpolation=Interpolation.AREA, threads=1)
         bit_rate = bit_rate or codec.usual
         ticks = float(TICKS * max(1, index - self._index))
         if self.by_duration:

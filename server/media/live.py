@@ -2,7 +2,7 @@
 
 The pump is one task. It wakes for each step of the voice, takes what is due from the microphone,
 pushes it to the engine, and hands voice and frames to the two tracks. Frames come from the
-engine's thread, hop to the loop, and are compressed in a sized pool.
+engine's thread and hop to the loop; the face sender compresses them.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from visavis.engines.errors import EngineError
 from visavis.server.config import IceServer
 from visavis.server.errors import NoSuchSession, OfferError
 from visavis.server.media.budget import BudgetControl
-from visavis.server.media.encoder import Encoded, VideoEncoder, open_encoder
-from visavis.server.media.face import TICK_SECONDS, FaceLine, Job
+from visavis.server.media.face import TICK_SECONDS
+from visavis.server.media.face_sender import FaceSender, Outlet
 from visavis.server.media.opus import OpusDecoder, OpusEncoder
 from visavis.server.media.peer import Peer, PeerNetwork
 from visavis.server.media.receive import MicrophoneStream
 from visavis.server.media.sdp import Fragment, parse_offer
-from visavis.server.media.stats import MediaObserver, RunningMean, SessionReport
+from visavis.server.media.stats import MediaObserver, SessionReport
 from visavis.server.media.transport import Transport, TransportEvents, VoiceEncoder
 from visavis.server.media.voice import VoiceLine
-from visavis.server.rate.plan import SendPlan
+from visavis.server.rate.controller import Report
 
 __all__ = ["AnyTransport", "LiveSession", "MediaOptions"]
 
@@ -40,7 +40,6 @@ AnyTransport = TypeVar("AnyTransport", bound=Transport)
 
 STALL_SECONDS = 0.030
 DRAIN_SECONDS = 0.010
-VIDEO_PTS_PER_TICK = 3600
 VOICE_PTS_PER_TICK = 1920
 
 
@@ -52,6 +51,58 @@ class MediaOptions:
     ice_servers: Callable[[], Sequence[IceServer]] = tuple
     """Asked for each connection: passwords expire."""
     network: PeerNetwork = field(default_factory=PeerNetwork)
+
+
+class _Line:
+    """Leads to a session until it is cut.
+
+    Connections and engines hold it and not the session: they have threads, tasks and rings of
+    their own, which would keep a session that has ended, and with it codecs of some MB.
+    """
+
+    def __init__(self, session: LiveSession | None = None) -> None:
+        self.session = session
+
+
+class _Link(_Line):
+    """A connection's line; cut when another connection takes its place, or at the end."""
+
+    def packet(
+        self, sequence: int, timestamp: int, payload: bytes, redundant: bool = False
+    ) -> None:
+        if self.session is not None:
+            self.session._microphone_packet(sequence, timestamp, payload, redundant)
+
+    def key_frame(self) -> None:
+        if self.session is not None:
+            self.session._face.line.want_key_frame()
+
+    def state(self, state: str) -> None:
+        if self.session is not None:
+            self.session._peer_state(state)
+
+    def clear(self) -> None:
+        if self.session is not None:
+            self.session.clear()
+
+    def estimate(self, bits_per_second: int) -> None:
+        if self.session is not None:
+            self.session._face.plan.remb(bits_per_second, self.session._clock())
+
+    def report(self, report: Report) -> None:
+        if self.session is not None:
+            self.session._face.plan.report(report, self.session._clock())
+
+    def events(self) -> TransportEvents:
+        """What a connection has to say, as long as it is the session's present one."""
+        return TransportEvents(
+            packet=self.packet,
+            key_frame=self.key_frame,
+            state=self.state,
+            clear=self.clear,
+            estimate=self.estimate,
+            report=self.report,
+        )
 
 
 class LiveSession:
@@ -85,18 +136,17 @@ class LiveSession:
         self.person = person
         self._lookahead_ms = lookahead_ms
         self._engine_client = engine
-        self._encoders = encoders
         self._options = options
-        self._observer = observer
         self._on_end = on_end
         self._on_lost = on_lost
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._created = clock()
         self._engine: EngineSession | None = None
+        self._place = _Line()
         self._generation = 0  # of the session; the engine's own count begins anew with each place
         self._peer: Transport | None = None
-        self._link = object()  # stands for the connection whose news count
+        self._link = _Link()
         self._connected = False
         self._leaving: set[asyncio.Task[None]] = set()
         self._shed = (0, 0)  # frames and voice that earlier connections did not take
@@ -104,19 +154,19 @@ class LiveSession:
         self._pump: asyncio.Task[None] | None = None
         self._microphone = MicrophoneStream(OpusDecoder())
         self._voice_encoder: VoiceEncoder = OpusEncoder()
-        self._encoder: VideoEncoder | None = None
-        self._encode_future: asyncio.Future[Encoded] | None = None
-        self._encode_ms = RunningMean()
-        self._face = FaceLine()
-        self._send_plan = SendPlan(person.width, person.height)
         self._voice: VoiceLine | None = None
         self._budget = BudgetControl(options.budget_ms / 1000)
-        self._first_due = 0.0  # when the voice of frame 0 of the whole session left
+        self._face = FaceSender(
+            (person.width, person.height),
+            encoders=encoders,
+            outlet=self._outlet,
+            budget=self._budget,
+            observer=observer,
+            clock=clock,
+        )
         self._media_origin: float | None = None
         self._base_tick = 0  # the session's number of the engine session's frame 0
-        self._frames_missing = 0
         self._stalls = 0
-        self._last_tick = -1
         self._suspended = False
         self._closed = False
 
@@ -140,7 +190,8 @@ class LiveSession:
             EngineFull: there is no place; nothing was opened.
         """
         self._open_engine()
-        self._peer = transport = open_transport(self._events(self._link))
+        self._link.session = self
+        self._peer = transport = open_transport(self._link.events())
         self._listen(transport)
         return transport
 
@@ -153,8 +204,8 @@ class LiveSession:
             NoSuchSession: it ended meanwhile.
         """
         offer = parse_offer(offer_text)
-        link = object()
-        peer = self._peer_for(loopback, prefer_h264)(self._events(link))
+        link = _Link()
+        peer = self._peer_for(loopback, prefer_h264)(link.events())
         try:
             answer = await peer.answer(offer)
             await self._change_over(peer, link)
@@ -171,8 +222,8 @@ class LiveSession:
         Raises:
             EngineFull, NoSuchSession: as for :meth:`restart`.
         """
-        link = object()
-        transport = open_transport(self._events(link))
+        link = _Link()
+        transport = open_transport(link.events())
         await self._change_over(transport, link)
         return transport
 
@@ -185,53 +236,31 @@ class LiveSession:
             events=events,
         )
 
-    def _events(self, link: object) -> TransportEvents:
-        """What a connection has to say, as long as it is the session's present one."""
-
-        def counts() -> bool:
-            return link is self._link
-
-        def packet(sequence: int, timestamp: int, payload: bytes, redundant: bool = False) -> None:
-            if counts():
-                self._microphone_packet(sequence, timestamp, payload, redundant)
-
-        return TransportEvents(
-            packet=packet,
-            key_frame=lambda: self._face.want_key_frame() if counts() else None,
-            state=lambda state: self._peer_state(state) if counts() else None,
-            clear=lambda: self.clear() if counts() else None,
-            estimate=lambda bits: self._send_plan.remb(bits, self._clock()) if counts() else None,
-            report=lambda report: (
-                self._send_plan.report(report, self._clock()) if counts() else None
-            ),
-        )
-
     def _listen(self, transport: Transport) -> None:
         self._microphone.restart(transport.decoder or OpusDecoder())
         self._voice_encoder = transport.voice_encoder or OpusEncoder()
 
-    async def _change_over(self, transport: Transport, link: object) -> None:
+    async def _change_over(self, transport: Transport, link: _Link) -> None:
         """Leave the old connection for another one; the engine's place is kept or taken again."""
         if self._suspended:
             self._open_engine()
             self._suspended = False
+        self._link.session, link.session = None, self
         self._link = link
         self._connected = False
-        with contextlib.suppress(Exception):
-            while self._encode_future is not None and not self._encode_future.done():
-                await asyncio.wait([self._encode_future])
+        await self._face.settle()
         if self._closed or self._link is not link:
             raise NoSuchSession
         old, self._peer = self._peer, transport
         if old is not None:
             self._shed = (self._shed[0] + old.shed_frames, self._shed[1] + old.shed_voice)
             if old.video_mime_type != transport.video_mime_type:
-                self._encoder = None
+                self._face.change_codec()
             leaving = asyncio.create_task(old.aclose())
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
         self._listen(transport)
-        self._face.restart()
+        self._face.line.restart()
         self._resumes += 1
 
     async def trickle(self, fragment: Fragment) -> None:
@@ -267,7 +296,7 @@ class LiveSession:
         if self._engine is not None:
             self._engine.clear()
             self._generation += 1
-            self._face.clear(self._generation)
+            self._face.line.clear(self._generation)
             if self._peer is not None:
                 self._peer.clear(self._generation)
         if self._voice is not None:
@@ -291,8 +320,7 @@ class LiveSession:
             return
         self._open_engine()
         self._suspended = False
-        self._face.restart()
-        self._last_tick = -1
+        self._face.pause_over()
         self._start_pump()
 
     async def aclose(self) -> None:
@@ -304,9 +332,8 @@ class LiveSession:
             await self._peer.aclose()
         if self._leaving:
             await asyncio.wait(self._leaving)
-        if self._encode_future is not None:
-            with contextlib.suppress(Exception):
-                await self._encode_future
+        await self._face.aclose()
+        self._link.session = None
 
     def _peer_state(self, state: str) -> None:
         if self._closed:
@@ -328,44 +355,45 @@ class LiveSession:
     # -- the engine -------------------------------------------------------------------------
 
     def _open_engine(self) -> None:
-        sessions: list[EngineSession] = []
+        place = self._place = _Line(self)
+        loop = self._loop
         before = self._generation
+
+        def deliver(frame: Frame) -> None:
+            if place.session is not None:
+                place.session._frame(frame)
+
+        def end() -> None:
+            if place.session is not None:
+                place.session._on_end()
 
         def on_frame(frame: Frame) -> None:
             # The loop may be gone when the engine finishes its last frame.
             with contextlib.suppress(RuntimeError):
                 count = before + frame.generation
-                self._loop.call_soon_threadsafe(
-                    self._frame, sessions, replace(frame, generation=count)
-                )
+                loop.call_soon_threadsafe(deliver, replace(frame, generation=count))
 
         def on_error(error: EngineError) -> None:
             logger.error("a session's engine failed: %s", error)
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._on_end)
+                loop.call_soon_threadsafe(end)
 
         self._engine = self._engine_client.open(
             self.person.name, on_frame, lookahead_ms=self._lookahead_ms, on_error=on_error
         )
-        sessions.append(self._engine)
 
     def _close_engine(self) -> None:
         if self._engine is not None:
+            self._place.session = None
             self._engine.close()
             self._engine = None
 
-    def _frame(self, sessions: list[EngineSession], frame: Frame) -> None:
+    def _frame(self, frame: Frame) -> None:
         voice = self._voice
-        if voice is None or not sessions or sessions[0] is not self._engine:
+        if voice is None:
             return
-        now = self._clock()
-        due = voice.due(2 * frame.index)
         tick = frame.index + self._base_tick
-        if self._face.offer(replace(frame, index=tick), due=due, now=now):
-            self._encode_next(now)
-        else:
-            self._budget.ready(now - due)
-            self._observer.frame_ready((now - due) * 1000)
+        self._face.offer(replace(frame, index=tick), due=voice.due(2 * frame.index))
 
     # -- the pump ---------------------------------------------------------------------------
 
@@ -418,7 +446,7 @@ class LiveSession:
         for step in voice.send(now):
             if self._connected:
                 peer.send_voice(self._voice_encoder.encode(step.pcm), base + step.pts)
-        self._send_frames(now)
+        self._face.send(now)
         change = self._budget.plan(now)
         if change:
             voice.delay_more(change)
@@ -429,63 +457,12 @@ class LiveSession:
         now = self._clock()
         self._microphone.add(sequence, timestamp, payload, now=now, redundant=redundant)
 
-    # -- the picture ------------------------------------------------------------------------
-
-    def _due_of_first(self, voice: VoiceLine) -> float:
-        return voice.due(0) - self._base_tick * TICK_SECONDS
-
-    def _encode_next(self, now: float) -> None:
-        if self._voice is None or self._peer is None or not self._connected:
-            return
-        if not self._peer.takes_face(self._face.ready):
-            return
-        job = self._face.next_job(due_of_first=self._due_of_first(self._voice), now=now)
-        if job is not None:
-            rate, size = self._send_plan.ask(now)
-            future = self._loop.run_in_executor(self._encoders, self._encode, job, rate, size)
-            self._encode_future = future
-            future.add_done_callback(self._encoded)
-
-    def _encode(self, job: Job, rate: int, size: tuple[int, int]) -> Encoded:
-        """In the pool; a session has one job there at a time."""
-        if self._encoder is None:
-            assert self._peer is not None
-            self._encoder = open_encoder(
-                self._peer.video_mime_type, self.person.width, self.person.height
-            )
-        return self._encoder.encode(job.index, job.i420, key=job.key, bit_rate=rate, size=size)
-
-    def _encoded(self, future: asyncio.Future[Encoded]) -> None:
-        if future.cancelled() or future.exception() is not None:
-            self._face.encoded(None)
-            if not future.cancelled():
-                logger.error("a frame could not be encoded", exc_info=future.exception())
-            return
-        result = future.result()
-        self._face.encoded(result)
-        self._encode_ms.add(result.cpu_ms)
-        self._observer.frame_encoded(result.cpu_ms)
-        if self._voice is None or self._closed:
-            return
-        now = self._clock()
-        late = now - self._due_of_first(self._voice) - result.index * TICK_SECONDS
-        self._budget.ready(late)
-        self._observer.frame_ready(late * 1000)
-        self._send_frames(now)
-        self._encode_next(now)
-
-    def _send_frames(self, now: float) -> None:
+    def _outlet(self) -> Outlet | None:
+        """Where the picture may leave now."""
         voice, peer = self._voice, self._peer
-        if voice is None or peer is None or not self._connected:
-            return
-        first = self._due_of_first(voice)
-        for encoded in self._face.send(due_of_first=first, now=now):
-            if self._last_tick >= 0:
-                self._frames_missing += encoded.index - self._last_tick - 1
-            self._last_tick = encoded.index
-            self._send_plan.sent(len(encoded.data), now, key=encoded.key)
-            if not peer.send_face(encoded, encoded.index * VIDEO_PTS_PER_TICK):
-                self._face.want_key_frame()
+        if voice is None or peer is None or not self._connected or self._closed:
+            return None
+        return Outlet(peer, voice.due(0) - self._base_tick * TICK_SECONDS)
 
     # -- what it says about itself ----------------------------------------------------------
 
@@ -496,23 +473,24 @@ class LiveSession:
         budget = self._budget.seconds * 1000
         engine = None if self._engine is None else self._engine.stats()
         trip = None if peer is None else peer.round_trip_ms
-        width, height = self._send_plan.size
+        face = self._face
+        width, height = face.plan.size
         drift = self._microphone.drift_ppm
         return SessionReport(
             state=self.state,
             path="none" if peer is None else peer.path,
             uptime_s=round(self._clock() - self._created, 3),
             resumes=self._resumes,
-            frames_sent=self._face.sent,
-            frames_skipped=self._frames_missing,
+            frames_sent=face.line.sent,
+            frames_skipped=face.missing,
             frames_shed=self._shed[0] + (0 if peer is None else peer.shed_frames),
             voice_shed_ms=20.0 * (self._shed[1] + (0 if peer is None else peer.shed_voice)),
-            frames_distinct=self._face.distinct,
+            frames_distinct=face.line.distinct,
             receive_depth_ms=round(depth, 2),
             lookahead_ms=self._lookahead_ms,
             budget_ms=round(budget, 2),
             render_ms=0.0 if engine is None else round(engine.engine_ms_p50, 2),
-            encode_ms=round(self._encode_ms.value, 2),
+            encode_ms=round(face.encode_ms, 2),
             server_delay_ms=round(depth + self._lookahead_ms - 20 + budget, 2),
             concealed_ms=round(self._microphone.concealed_samples / 48, 1),
             skipped_audio_ms=round(self._microphone.skipped_samples / 48, 1),
@@ -525,11 +503,11 @@ class LiveSession:
             packets_recovered=self._microphone.recovered,
             stalls=self._stalls,
             voice_steps_skipped=0 if self._voice is None else self._voice.skipped_steps,
-            target_bps=self._send_plan.target,
-            estimate_bps=self._send_plan.estimate,
+            target_bps=face.plan.target,
+            estimate_bps=face.plan.estimate,
             frame_width=width,
             frame_height=height,
-            size_changes=self._send_plan.size_changes,
-            key_frames=self._send_plan.key_frames,
-            key_frame_requests=self._face.key_frame_requests,
+            size_changes=face.plan.size_changes,
+            key_frames=face.plan.key_frames,
+            key_frame_requests=face.line.key_frame_requests,
         )

@@ -27,6 +27,7 @@ class OpusDecoder:
         context.format = "s16"
         context.layout = "mono"
         context.sample_rate = RATE
+        context.thread_count = 1
         self._context = context
 
     def decode(self, payload: bytes) -> NDArray[np.float32]:
@@ -53,6 +54,7 @@ class OpusEncoder:
         context.layout = "mono"
         context.sample_rate = RATE
         context.time_base = _TIME_BASE
+        context.thread_count = 1  # libavcodec would keep a thread for each core, and not use them
         context.options = {
             "application": "lowdelay",
             "frame_duration": "20",

@@ -141,6 +141,7 @@ class SocketTransport:
             assert self._closing is not None
             await socket.close(*self._closing)
         finally:
+            self._writer = None  # how it ends is an exception, and that knows this transport
             self._done.set()
 
     # -- from the browser ---------------------------------------------------------------------
@@ -210,11 +211,11 @@ class SocketTransport:
         if self._closing is None:
             self.send_message({"type": "bye"})
             self.close_with(1001, "The session has ended.")
-        if self._writer is None or self._writer.done():
+        if self._writer is None:
             return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._done.wait(), LAST_WORDS_SECONDS)
-        if not self._writer.done():
+        if self._writer is not None:
             self._writer.cancel()
 
 

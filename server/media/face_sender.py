@@ -1,0 +1,167 @@
+"""The picture's way from the engine to the peer: what is chosen, compressed in a pool, and sent.
+
+The choice itself is :class:`visavis.server.media.face.FaceLine`'s, rate and size are
+:class:`visavis.server.rate.plan.SendPlan`'s; here they meet the pool and the transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import NamedTuple
+
+from visavis.engines.client import Frame
+from visavis.server.media.budget import BudgetControl
+from visavis.server.media.encoder import Encoded, VideoEncoder, open_encoder
+from visavis.server.media.face import TICK_SECONDS, FaceLine, Job
+from visavis.server.media.stats import MediaObserver, RunningMean
+from visavis.server.media.transport import Transport
+from visavis.server.rate.plan import SendPlan
+
+__all__ = ["FaceSender", "Outlet"]
+
+logger = logging.getLogger(__name__)
+
+VIDEO_PTS_PER_TICK = 3600
+
+
+class Outlet(NamedTuple):
+    """Where frames may leave now, and when frame 0 of the session was due there."""
+
+    transport: Transport
+    due_of_first: float
+
+
+class FaceSender:
+    """One session's picture. All calls come on the event loop.
+
+    Args:
+        size: width and height of the engine's frames.
+        encoders: the pool that compresses them; one of this session's is there at a time.
+        outlet: None while nothing may leave.
+        budget: learns how late frames are ready.
+        observer: who keeps the histograms.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        *,
+        encoders: Executor,
+        outlet: Callable[[], Outlet | None],
+        budget: BudgetControl,
+        observer: MediaObserver,
+        clock: Callable[[], float],
+    ) -> None:
+        self.line = FaceLine()
+        self.plan = SendPlan(*size)
+        self.missing = 0
+        """Frames that were left out between two that were sent."""
+        self._size = size
+        self._encoders = encoders
+        self._outlet = outlet
+        self._budget = budget
+        self._observer = observer
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._encoder: VideoEncoder | None = None
+        self._encoding: asyncio.Future[Encoded] | None = None
+        self._encode_ms = RunningMean()
+        self._last = -1
+
+    @property
+    def encode_ms(self) -> float:
+        """CPU time of a frame, lately."""
+        return self._encode_ms.value
+
+    def offer(self, frame: Frame, *, due: float) -> None:
+        """Take a frame from the engine, numbered from the session's beginning."""
+        now = self._clock()
+        if self.line.offer(frame, due=due, now=now):
+            self._encode_next(now)
+        else:
+            self._ready(now - due)
+
+    def send(self, now: float) -> None:
+        """Send the frames that are due."""
+        outlet = self._outlet()
+        if outlet is None:
+            return
+        for encoded in self.line.send(due_of_first=outlet.due_of_first, now=now):
+            if self._last >= 0:
+                self.missing += encoded.index - self._last - 1
+            self._last = encoded.index
+            self.plan.sent(len(encoded.data), now, key=encoded.key)
+            if not outlet.transport.send_face(encoded, encoded.index * VIDEO_PTS_PER_TICK):
+                self.line.want_key_frame()
+
+    def pause_over(self) -> None:
+        """The session was suspended: frames that were left out meanwhile are not missed."""
+        self.line.restart()
+        self._last = -1
+
+    def change_codec(self) -> None:
+        """Another transport wants another codec; only while nothing is encoded (`settle`)."""
+        self._encoder = None
+
+    async def settle(self) -> None:
+        """Wait until nothing is encoded."""
+        with contextlib.suppress(Exception):
+            while self._encoding is not None and not self._encoding.done():
+                await asyncio.wait([self._encoding])
+
+    async def aclose(self) -> None:
+        """Wait for the frame in the pool; nothing leaves any more. May be called again."""
+        await self.settle()
+        self._outlet = _closed
+
+    def _encode_next(self, now: float) -> None:
+        outlet = self._outlet()
+        if outlet is None or not outlet.transport.takes_face(self.line.ready):
+            return
+        job = self.line.next_job(due_of_first=outlet.due_of_first, now=now)
+        if job is None:
+            return
+        rate, size = self.plan.ask(now)
+        mime_type = outlet.transport.video_mime_type
+        future = self._loop.run_in_executor(
+            self._encoders, self._encode, job, mime_type, rate, size
+        )
+        self._encoding = future
+        future.add_done_callback(self._encoded)
+
+    def _encode(self, job: Job, mime_type: str, rate: int, size: tuple[int, int]) -> Encoded:
+        """In the pool."""
+        if self._encoder is None:
+            self._encoder = open_encoder(mime_type, *self._size)
+        return self._encoder.encode(job.index, job.i420, key=job.key, bit_rate=rate, size=size)
+
+    def _encoded(self, future: asyncio.Future[Encoded]) -> None:
+        if future.cancelled() or future.exception() is not None:
+            self.line.encoded(None)
+            if not future.cancelled():
+                logger.error("a frame could not be encoded", exc_info=future.exception())
+            return
+        result = future.result()
+        self.line.encoded(result)
+        self._encode_ms.add(result.cpu_ms)
+        self._observer.frame_encoded(result.cpu_ms)
+        outlet = self._outlet()
+        if outlet is None:
+            return
+        now = self._clock()
+        self._ready(now - outlet.due_of_first - result.index * TICK_SECONDS)
+        self.send(now)
+        self._encode_next(now)
+
+    def _ready(self, late: float) -> None:
+        self._budget.ready(late)
+        self._observer.frame_ready(late * 1000)
+
+
+def _closed() -> None:
+    """The outlet of a session that has ended."""
