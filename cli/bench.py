@@ -66,6 +66,16 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         "--speech", type=Path, help="what is said (default: the person's own clip)"
     )
     network.add_argument("--chromium", type=Path, help="the browser's program (default: found)")
+    paths = kinds.add_parser(
+        "paths",
+        help="WebRTC, TURN and the WebSocket: what each way costs",
+        description=(
+            "Measure the echo in a real headless Chromium over WebRTC, over WebRTC through a "
+            "coturn on this machine (UDP and TCP), and over the WebSocket, one after the other."
+        ),
+    )
+    paths.add_argument("--seconds", type=int, default=30, help="length of each path (30)")
+    paths.add_argument("--chromium", type=Path, help="the browser's program (default: found)")
     soak = kinds.add_parser(
         "soak",
         help="long use: does memory, a handle, a thread or a delay grow?",
@@ -85,6 +95,7 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     kinds_and_runs = (
         (live, run_live),
         (network, run_network),
+        (paths, run_paths),
         (soak, run_soak),
         (engine, run_engine),
     )
@@ -135,6 +146,18 @@ def run_network(args: argparse.Namespace) -> int:
         print_json(result)
     else:
         print(network.table(result))
+    return ExitCode.OK if result["passed"] else ExitCode.CHECK_FAILED
+
+
+def run_paths(args: argparse.Namespace) -> int:
+    """``visavis bench paths``."""
+    from visavis.benchmarks import paths
+
+    result = paths.run(person=args.person, seconds=args.seconds, chromium=args.chromium)
+    if args.json:
+        print_json(result)
+    else:
+        print(paths.table(result))
     return ExitCode.OK if result["passed"] else ExitCode.CHECK_FAILED
 
 

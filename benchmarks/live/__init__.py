@@ -23,7 +23,7 @@ from visavis.benchmarks.live.session import measure
 from visavis.benchmarks.live.speech import read, varied, write
 from visavis.engines.errors import ConfigError
 
-__all__ = ["driver_pid", "run", "table"]
+__all__ = ["MIDDLE", "driver_pid", "run", "table"]
 
 SEED = 1
 LEAST_SECONDS = 20
@@ -97,7 +97,7 @@ def run(
                     mouth=areas[0],
                     control=areas[1],
                     folder=folder / leg,
-                    path=path,
+                    query=f"path={path}",
                 )
     result["machine"]["load_after"] = round(os.getloadavg()[0], 2)
     result["targets"] = judge(result)

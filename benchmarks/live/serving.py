@@ -36,8 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--person", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--turn", action="append", default=[], help="a TURN server's address")
+    parser.add_argument("--turn-secret")
     given = parser.parse_args(arguments)
-    config = ServerConfig(port=given.port)
+    config = ServerConfig(
+        port=given.port, ice_servers=tuple(given.turn), turn_secret=given.turn_secret
+    )
     return run_server(config, lambda: make_engine(given.leg, given.person, given.folder))
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +84,8 @@ def measure(
     mouth: Box,
     control: Box,
     folder: Path,
-    path: str = "webrtc",
+    query: str = "path=webrtc",
+    options: Sequence[str] = (),
     starts: int = 3,
 ) -> dict[str, Any]:
     """Run one leg and return its figures.
@@ -96,7 +97,8 @@ def measure(
         seconds: that count, after the first five.
         mouth, control: boxes of the picture, see `mouth_box`.
         folder: for the records and the server's log.
-        path: ``webrtc`` or ``ws``, the way that the page is told to take.
+        query: of the page's address, without the question mark.
+        options: further arguments of the server (`serving`).
         starts: how many clicks have their first moving picture timed; the last one goes on.
 
     Raises:
@@ -105,9 +107,9 @@ def measure(
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     command = [sys.executable, "-m", "visavis.benchmarks.live.serving", leg]
-    command += ["--person", person, "--port", str(port), "--folder", str(folder)]
+    command += ["--person", person, "--port", str(port), "--folder", str(folder), *options]
     with served(command, port, folder / "server.log") as process:
-        url = f"http://localhost:{port}/?path={path}"
+        url = f"http://localhost:{port}/?{query}"
         page = LivePage(browser, url, mouth=mouth, control=control)
         try:
             delays = []

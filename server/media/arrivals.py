@@ -13,13 +13,13 @@ import numpy as np
 __all__ = ["MAX_TARGET", "DriftEstimate", "Lateness"]
 
 RATE = 48_000
-WINDOW_PACKETS = 500  # 5 to 10 seconds
-MIN_PACKETS = 100
+WINDOW_SECONDS, WINDOW_PACKETS = 3.5, 100  # the longer of the two
+MIN_PACKETS = 50
 JUMP_SECONDS = 1.0
 QUANTILE = 0.95
 EVERY = 25  # packets between two looks at the quantile, which cost 0.03 ms
 MAX_TARGET = 0.080
-PEAK_DECAY = 0.003  # seconds a second: 80 ms are forgotten in half a minute
+PEAK_DECAY = 0.010  # seconds a second: whatever a trouble cost is back within five seconds
 
 BUCKET_SECONDS = 5.0
 BUCKETS = 25
@@ -31,12 +31,13 @@ class Lateness:
     """How much later than the quickest of late packets come, and how much of it to wait for.
 
     The target is the 95th percentile of the last seconds, and at once that of a packet which missed
-    its step; of that memory 3 ms a second are lost. Packets later than :data:`MAX_TARGET` do not
+    its step; of that memory 10 ms a second are lost. Packets later than :data:`MAX_TARGET` do not
     count: a stall of the network is not waited for, or everything would always be that late.
     """
 
     def __init__(self) -> None:
-        self._transits: deque[float] = deque(maxlen=WINDOW_PACKETS)
+        self._transits: deque[float] = deque()
+        self._times: deque[float] = deque()
         self._quickest = 0.0
         self._quantile = 0.0
         self._count = 0
@@ -51,9 +52,14 @@ class Lateness:
         transit = now - timestamp / RATE
         if self._transits and abs(transit - self._transits[-1]) > JUMP_SECONDS:
             self._transits.clear()  # the sender began anew
+            self._times.clear()
         if not self._transits:
             self._quickest = transit
         self._transits.append(transit)
+        self._times.append(now)
+        while len(self._times) > WINDOW_PACKETS and self._times[0] < now - WINDOW_SECONDS:
+            self._transits.popleft()
+            self._times.popleft()
         if self._count % EVERY == 0:
             self._look()
         self._count += 1

@@ -7,13 +7,9 @@ import base64
 import hashlib
 import hmac
 import re
-import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +19,7 @@ from tests.server.fake_engine import FakeEngine
 from tests.server.peers import Client, tone_bursts
 from tests.server.test_live import frames_of, sound_of
 from tests.server.test_sdp import offer
+from visavis.benchmarks.turn import Turn, running
 from visavis.engines.errors import ConfigError
 from visavis.server.config import ServerConfig
 from visavis.server.ice import IceServers, turn_password
@@ -274,61 +271,19 @@ async def test_ipv6_where_the_machine_has_it(serving: Serving) -> None:
 # -- a real TURN server -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A running coturn."""
-
-    port: int
-    log: Path
-
-
 @pytest.fixture(scope="module")
 def turn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Turn]:
-    program = shutil.which("turnserver")
-    if program is None:
-        pytest.skip("coturn is not installed")
-    folder = tmp_path_factory.mktemp("turn")
-    with socket.socket() as probe:
-        probe.bind((LOCAL, 0))
-        port = probe.getsockname()[1]
-    log = folder / "log"
-    settings = {
-        "listening-ip": LOCAL,
-        "relay-ip": LOCAL,
-        "listening-port": port,
-        "realm": "test",
-        "static-auth-secret": SECRET,
-        "pidfile": folder / "pid",
-        "log-file": log,
-        "db": folder / "db",
-    }
-    flags = "use-auth-secret no-tls no-dtls no-cli simple-log allow-loopback-peers verbose"
-    lines = [f"{name}={value}" for name, value in settings.items()] + flags.split()
-    (folder / "conf").write_text("\n".join(lines) + "\n")
-    process = subprocess.Popen(
-        [program, "-c", str(folder / "conf")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 10
-    try:
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex((LOCAL, port)) == 0:
-                    break
-            assert process.poll() is None and time.monotonic() < deadline, "coturn did not start"
-            time.sleep(0.05)
-        yield Turn(port, log)
-    finally:
-        process.terminate()
-        process.wait(10)
+    with running(tmp_path_factory.mktemp("turn")) as turn:
+        yield turn
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 async def test_speaking_through_a_relay_alone(serving: Serving, turn: Turn, transport: str) -> None:
-    place = f"turn:{LOCAL}:{turn.port}?transport={transport}"
+    place = turn.url(transport)
     engine = FakeEngine()
-    async with serving(engine, ice_servers=(place,), turn_secret=SECRET, relay_only=True) as server:
+    async with serving(
+        engine, ice_servers=(place,), turn_secret=turn.secret, relay_only=True
+    ) as server:
         async with Client(server, tone_bursts(6, every=0.5, length=0.4)) as client:
             assert {kind for _, _, kind in candidates(client.answer)} == {"relay"}
             await client.until(lambda: len(client.face.packets) > 40)
@@ -363,7 +318,7 @@ async def test_a_name_that_has_expired_is_refused_by_the_relay(turn: Turn) -> No
             asyncio.DatagramProtocol,
             server_addr=(LOCAL, turn.port),
             username=username,
-            password=turn_password(SECRET, username),
+            password=turn_password(turn.secret, username),
         )
         transport.close()
 
