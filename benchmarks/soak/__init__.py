@@ -13,6 +13,7 @@ import random
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
@@ -45,6 +46,7 @@ WARM_UP_S = 60.0
 AT_ONCE = 2  # visitors that come and go
 STAY_S = (2.0, 20.0)
 PAUSE_S = (0.2, 3.0)
+CAPACITY = "visavis_capacity_sessions"
 NAN = float("nan")
 
 
@@ -154,9 +156,10 @@ async def _soak(
 async def _stay(
     url: str, pcm: NDArray[np.int16], census: Census, notes: _Notes, seconds: float
 ) -> None:
-    """One visitor throughout, two that come and go; a row a second."""
+    """One visitor throughout, others that come and go while there is room; a row a second."""
+    guests = min(AT_ONCE, await asyncio.to_thread(_places, url) - 1)
     end = time.monotonic() + seconds
-    passing = [asyncio.create_task(_pass_by(url, pcm, notes, end, n)) for n in range(AT_ONCE)]
+    passing = [asyncio.create_task(_pass_by(url, pcm, notes, end, n)) for n in range(guests)]
     begin = time.monotonic()
     async with _visit(url, pcm, notes) as standing:
         while standing is not None and (now := time.monotonic()) < end:
@@ -168,6 +171,14 @@ async def _stay(
                 notes.failures.append("the visitor who stays was put out")
                 break
     await asyncio.gather(*passing)
+
+
+def _places(url: str) -> int:
+    """How many sessions the server carries, by its own word."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    (line,) = (line for line in text.splitlines() if line.startswith(f"{CAPACITY} "))
+    return int(float(line.split()[1]))
 
 
 async def _pass_by(
@@ -208,12 +219,13 @@ def _plain(held: Held) -> dict[str, float]:
 
 
 def _late(visitor: Visitor) -> dict[str, float]:
-    """How late the last second's pictures came, against the voice, and what the server says."""
+    """From saying to hearing, pictures against the voice, and what the server says; ms."""
     noted = visitor.take()
     face = median(noted.face) if noted.face else NAN
     voice = median(noted.voice) if noted.voice else NAN
+    sound = visitor.sound_delay()
     return {
-        "delay": face * 1000,
+        "delay": NAN if sound is None else sound * 1000,
         "offset": (face - voice) * 1000,
         "server_delay": float(noted.report.get("server_delay_ms", NAN)),
     }

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from visavis.benchmarks.soak.echo import Heard, sound_delay
 from visavis.server.ws.framing import Kind, Packet, parse
 
 __all__ = ["Noted", "Refused", "Visitor"]
@@ -28,7 +29,13 @@ class Refused(Exception):
 
 
 class Noted:
-    """What came since it was last asked: seconds from the beginning of a packet's own time."""
+    """What came since it was last asked.
+
+    Attributes:
+        face, voice: seconds from a packet's own time to its coming; the origin is unknown.
+        report: what the server said of the session last.
+        lost: packets that were not noted.
+    """
 
     def __init__(self) -> None:
         self.face: list[float] = []
@@ -49,6 +56,7 @@ class Visitor:
         self._url = url.replace("http", "ws", 1) + "/ws"
         self._pcm = pcm
         self._noted = Noted()
+        self._heard = Heard()
         self._started = 0.0
         self._received = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -66,7 +74,12 @@ class Visitor:
             async with asyncio.timeout(seconds):
                 self._socket = await connect(self._url, compression=None, ping_interval=None)
                 microphone = {"codec": "pcm16", "rate": RATE}
-                hello = {"type": "hello", "version": 1, "microphone": microphone}
+                hello = {
+                    "type": "hello",
+                    "version": 1,
+                    "microphone": microphone,
+                    "voice": ["pcm16"],
+                }
                 await self._socket.send(json.dumps(hello))
                 answer = json.loads(await self._socket.recv())
                 if answer["type"] != "config":
@@ -107,6 +120,11 @@ class Visitor:
         self._noted.report = noted.report
         return noted
 
+    def sound_delay(self) -> float | None:
+        """Seconds from saying something to hearing it; None where it is not found again."""
+        latest = self._heard.latest()
+        return None if latest is None else sound_delay(*latest, self._pcm, self._started)
+
     async def _speak(self) -> None:
         assert self._socket is not None
         self._started = time.monotonic()
@@ -136,6 +154,8 @@ class Visitor:
                 self._received = packet.sequence
                 face = packet.kind == Kind.FACE
                 (self._face if face else self._voice).set()
+                if not face:
+                    self._heard.add(now, np.frombuffer(packet.payload, "<i2"))
                 kept = self._noted.face if face else self._noted.voice
                 if len(kept) < MOST_NOTED:
                     kept.append(now - self._started - packet.pts / RATE)
