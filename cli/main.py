@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from visavis import __version__
-from visavis.cli import bench, doctor, evaluate, info, render, serve
+from visavis.cli import bench, delete, doctor, evaluate, finetune, info, render, serve
 from visavis.cli.exit_codes import ExitCode
 from visavis.engines.errors import (
     AudioInputError,
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "-v", "--verbose", action="count", default=0, help="say more; twice for debugging"
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for subcommand in (serve, render, info, bench, evaluate, doctor):
+    for subcommand in (serve, render, finetune, info, delete, bench, evaluate, doctor):
         subcommand.add_parser(commands)
     args = parser.parse_args(argv)
     logging.basicConfig(

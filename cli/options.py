@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from visavis.engines.errors import ConfigError
+
 if TYPE_CHECKING:
     from visavis.engines.person import Person
 
-__all__ = ["PERSON_HELP", "Commands", "add_json", "load", "print_json"]
+__all__ = [
+    "PERSON_HELP",
+    "Commands",
+    "add_consent",
+    "add_json",
+    "load",
+    "load_to_show",
+    "print_json",
+    "promises_consent",
+]
 
 Commands = argparse._SubParsersAction  # argparse has no public name for it
 
@@ -22,6 +34,27 @@ PERSON_HELP = "a person file, or the name of a built-in person (default: present
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``: print JSON and nothing else."""
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+
+
+def add_consent(parser: argparse.ArgumentParser) -> None:
+    """Add ``--i-have-consent``, for subcommands that show a person to others."""
+    parser.add_argument(
+        "--i-have-consent",
+        action="store_true",
+        help="show a person whose file does not state their consent: you have it",
+    )
+
+
+def promises_consent(args: argparse.Namespace) -> bool:
+    """Whether ``--i-have-consent`` was said, or VISAVIS_I_HAVE_CONSENT says it.
+
+    Raises:
+        ConfigError: the variable is neither 1 nor 0.
+    """
+    text = os.environ.get("VISAVIS_I_HAVE_CONSENT") or "0"
+    if text not in ("0", "1"):
+        raise ConfigError(f"VISAVIS_I_HAVE_CONSENT must be 1 or 0, not {text!r}.")
+    return bool(args.i_have_consent) or text == "1"
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -44,3 +77,21 @@ def load(person: str) -> Person:
     if person in BUILTIN:
         return load_person(builtin(person).read_bytes(), trusted=True)
     return load_person(Path(person))
+
+
+def load_to_show(person: str, *, promised: bool) -> Person:
+    """Load a person that others will see; see `load`.
+
+    Args:
+        person: a built-in person's name, or a path.
+        promised: whoever runs this has the consent that the file may not state.
+
+    Raises:
+        NoConsent: the file states no consent, and none was promised.
+        PersonFileError: the file is missing, malformed, foreign or unsafe.
+    """
+    from visavis.engines.consent import require_consent
+
+    loaded = load(person)
+    require_consent(person, loaded.manifest, promised=promised)
+    return loaded

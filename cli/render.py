@@ -8,7 +8,15 @@ import time
 from pathlib import Path
 
 from visavis.cli.exit_codes import ExitCode
-from visavis.cli.options import PERSON_HELP, Commands, add_json, load, print_json
+from visavis.cli.options import (
+    PERSON_HELP,
+    Commands,
+    add_consent,
+    add_json,
+    load_to_show,
+    print_json,
+    promises_consent,
+)
 
 __all__ = ["add_parser"]
 
@@ -17,7 +25,8 @@ Let a person say what is in a sound or video file, with the same engine that ser
 
     visavis render --audio speech.wav --out speech.mp4
 
-Any file that FFmpeg reads will do; its first audio stream is used.
+Any file that FFmpeg reads will do; its first audio stream is used. A video goes further than a live
+picture, so a person whose file does not state that who is shown agreed is refused here, too.
 """
 
 
@@ -39,6 +48,7 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="MS",
         help="how much sound after its start a frame may hear (the person's own)",
     )
+    add_consent(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -50,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     bar = ProgressBar(visible=sys.stderr.isatty() and not args.json)
     started = time.monotonic()
     result = render_file(
-        load(args.person),
+        load_to_show(args.person, promised=promises_consent(args)),
         args.audio,
         args.out,
         progress=bar.update,

@@ -6,7 +6,13 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from visavis.cli.options import PERSON_HELP, Commands, load
+from visavis.cli.options import (
+    PERSON_HELP,
+    Commands,
+    add_consent,
+    load_to_show,
+    promises_consent,
+)
 from visavis.engines.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,8 +30,11 @@ Serve the page and the live sessions.
 A browser gives a page the microphone only on localhost or over https. Without --token the server
 answers this machine alone; --open serves anybody who reaches it.
 
-The environment variables VISAVIS_HOST, VISAVIS_PORT and VISAVIS_PERSON set the defaults. How to go
-from here to the open internet: docs/network.md.
+A person whose file does not state that who is shown agreed is refused, unless you say
+--i-have-consent.
+
+The environment variables VISAVIS_HOST, VISAVIS_PORT, VISAVIS_PERSON and VISAVIS_I_HAVE_CONSENT=1
+set the defaults. How to go from here to the open internet: docs/network.md.
 """
 
 
@@ -42,6 +51,7 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--person", action="append", metavar="P", help=f"{PERSON_HELP}; may be given several times"
     )
+    add_consent(parser)
     access = parser.add_mutually_exclusive_group()
     access.add_argument("--token", help="ask every visitor for this token")
     access.add_argument("--open", action="store_true", help="let anybody in who reaches the port")
@@ -103,11 +113,12 @@ def run(args: argparse.Namespace) -> int:
         udp_ports=args.udp_ports,
     )
     names = tuple(args.person or [os.environ.get("VISAVIS_PERSON") or "presenter"])
+    promised = promises_consent(args)
 
     def engine() -> EngineClient:
         from visavis.engines.local import LocalEngine
 
-        return LocalEngine([load(name) for name in names])
+        return LocalEngine([load_to_show(name, promised=promised) for name in names])
 
     return run_server(config, engine)
 

@@ -5,9 +5,11 @@
     VisavisError
     ├── ConfigError          an option or the environment is wrong
     ├── PersonFileError      a person file is malformed, foreign or unsafe
+    │   └── NoConsent        it does not state that who is shown agreed
     ├── UnknownPerson        no person of that name is loaded
     ├── UnknownLookahead     the person does not look so far ahead, or so little
     ├── AudioInputError      a sound cannot be read or used
+    ├── DeletionError        something cannot be deleted, or not all of it
     └── EngineError          the engine cannot do what was asked
         └── EngineFull       the engine carries as many sessions as it can
 
@@ -19,8 +21,10 @@ from __future__ import annotations
 __all__ = [
     "AudioInputError",
     "ConfigError",
+    "DeletionError",
     "EngineError",
     "EngineFull",
+    "NoConsent",
     "PersonFileError",
     "UnknownLookahead",
     "UnknownPerson",
@@ -38,6 +42,24 @@ class ConfigError(VisavisError):
 
 class PersonFileError(VisavisError):
     """A person file is malformed, foreign or unsafe; nothing of it was used."""
+
+
+class NoConsent(PersonFileError):
+    """A person file does not state that who is shown agreed, and nobody promised it.
+
+    Args:
+        file: where the person comes from.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        super().__init__(file)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file} does not state that the person it shows agreed; "
+            "if you have their consent, say --i-have-consent."
+        )
 
 
 class UnknownPerson(VisavisError):
@@ -79,6 +101,10 @@ class UnknownLookahead(VisavisError):
 
 class AudioInputError(VisavisError):
     """A sound cannot be read, or there is nothing in it to speak."""
+
+
+class DeletionError(VisavisError):
+    """Something cannot be deleted; the message says whether, and where, anything is left of it."""
 
 
 class EngineError(VisavisError):

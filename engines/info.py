@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from visavis.engines.consent import consent_of
 from visavis.engines.person import Person
 
 __all__ = ["describe", "lines"]
+
+WIDTH = 86  # of what stands beside a label
+UNSTATED = "none is stated: visavis serve and render refuse it without --i-have-consent"
 
 
 def describe(person: Person) -> dict[str, Any]:
@@ -36,6 +41,7 @@ def describe(person: Person) -> dict[str, Any]:
         "parts": {name: len(part) for name, part in sorted(person.parts.items())},
         "bytes": sum(map(len, person.parts.values())),
         "consent": manifest["consent"],
+        "consent_stated": consent_of(manifest).stated,
         "licence": manifest["licence"],
         "notices": manifest["notices"],
         "contains_licensed": person.contains_licensed,
@@ -54,6 +60,8 @@ def lines(description: Mapping[str, Any]) -> list[str]:
         f"  licensed    {'yes, see the notices' if d['contains_licensed'] else 'no'}",
     ]
     text += _mapping("consent", d["consent"])
+    if not d["consent_stated"]:
+        text += _labelled("" if d["consent"] else "consent", UNSTATED)
     text += _mapping("made by", d["made_by"])
     text.append(f"  operations  {', '.join(d['requires'])}")
     for name, graph in d["graphs"].items():
@@ -71,18 +79,31 @@ def _others(lookaheads_ms: list[int], own: int) -> str:
 
 
 def _mapping(label: str, value: Mapping[str, Any]) -> list[str]:
-    return [
-        f"  {label if index == 0 else '':<11} {key}: {_short(item)}"
-        for index, (key, item) in enumerate(value.items())
-    ]
+    text: list[str] = []
+    for key, item in value.items():
+        text += _labelled("" if text else label, f"{key}: {_short(item)}")
+    return text
+
+
+def _labelled(label: str, words: str) -> list[str]:
+    wrapped = textwrap.wrap(words, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    return [f"  {'' if index else label:<11} {line}" for index, line in enumerate(wrapped)]
 
 
 def _short(value: object) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_short(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {_nested(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return " ".join(map(_nested, value))
     if isinstance(value, float):
         return f"{value:.4g}"
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
     return str(value)
+
+
+def _nested(value: object) -> str:
+    return f"({_short(value)})" if isinstance(value, Mapping | list) else _short(value)
 
 
 def _size(count: int) -> str:

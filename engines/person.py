@@ -25,7 +25,7 @@ from visavis.engines.strict_json import parse_json
 from visavis.engines.vet import vet
 from visavis.engines.video_check import check_poster, check_video
 
-__all__ = ["Person", "load_person", "read_person", "write_person"]
+__all__ = ["Person", "load_person", "peek_person", "read_person", "write_person"]
 
 logger = logging.getLogger(__name__)
 MANIFEST = "person.json"
@@ -109,6 +109,18 @@ def read_person(data: bytes) -> Person:
     return person
 
 
+def peek_person(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
+    """Return a person file's id and its `person.json`, as parsed JSON that nobody checked.
+
+    For whoever has to know which person a file is, and uses nothing of it.
+
+    Raises:
+        PersonFileError: it cannot be read, or is no person file.
+    """
+    document = _take_document(unpack(_read(Path(path))))
+    return hashlib.sha256(document).hexdigest(), parse_json(MANIFEST, document)
+
+
 def write_person(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> bytes:
     """Return the person file of `manifest` (without "parts", which is filled in) and `parts`.
 
@@ -145,6 +157,12 @@ def _read(path: Path) -> bytes:
     return data
 
 
+def _take_document(members: dict[str, bytes]) -> bytes:
+    if MANIFEST not in members:
+        raise PersonFileError(f"This is not a person file: it holds no {MANIFEST}.")
+    return members.pop(MANIFEST)
+
+
 def _check_parts(manifest: Manifest, members: Mapping[str, bytes]) -> None:
     if unlisted := members.keys() - manifest.parts.keys():
         raise PersonFileError(f"{sorted(unlisted)[0]!r} is in the file but not in {MANIFEST}.")
@@ -162,9 +180,7 @@ def _check_parts(manifest: Manifest, members: Mapping[str, bytes]) -> None:
 def _parse(data: bytes) -> Person:
     """Check everything that needs no codec and no runtime."""
     members = unpack(data)
-    if MANIFEST not in members:
-        raise PersonFileError(f"This is not a person file: it holds no {MANIFEST}.")
-    document = members.pop(MANIFEST)
+    document = _take_document(members)
     value = parse_json(MANIFEST, document)
     manifest = parse_manifest(value)
     _check_parts(manifest, members)

@@ -10,8 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from visavis.engines.consent import consent_of
 from visavis.engines.errors import PersonFileError
+from visavis.engines.fields import (
+    SHA256,
+    as_integer,
+    as_list,
+    as_match,
+    as_multiple,
+    as_object,
+    as_text,
+    check_keys,
+)
 from visavis.engines.person_zip import check_name
+from visavis.engines.provenance import check_made_by
 
 __all__ = [
     "FORMAT",
@@ -43,7 +55,6 @@ MAX_TENSORS = 64
 MAX_TENSOR_ELEMENTS = 1 << 24
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _TENSOR = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,99}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 Shape = tuple[int, ...]
 
@@ -105,38 +116,38 @@ def parse_manifest(value: Mapping[str, Any]) -> Manifest:
         raise PersonFileError(
             f"The file has format {str(value.get('format'))[:20]!r}; this version reads {FORMAT}."
         )
-    _keys("person.json", value, _REQUIRED, _OPTIONAL)
-    requires = [_text("requires", item) for item in _list("requires", value["requires"])]
+    check_keys("person.json", value, _REQUIRED, _OPTIONAL)
+    requires = [as_text("requires", item) for item in as_list("requires", value["requires"])]
     for operation in requires:
         if operation not in OPERATIONS:
             raise PersonFileError(
                 f"The file requires {operation!r}, which this version does not know; "
                 "a newer visavis may."
             )
-    parts = _parts(_dict("parts", value["parts"]))
-    graphs = _graphs(_dict("graphs", value["graphs"]), parts)
-    stages = _stages(_dict("stages", value["stages"]), parts, graphs)
+    parts = _parts(as_object("parts", value["parts"]))
+    graphs = _graphs(as_object("graphs", value["graphs"]), parts)
+    stages = _stages(as_object("stages", value["stages"]), parts, graphs)
     lookahead_ms = _lookahead("lookahead_ms", value["lookahead_ms"])
     lookaheads_ms = _lookaheads(stages["motion"])
     if lookahead_ms not in lookaheads_ms:
         raise PersonFileError("'lookahead_ms' must be one of the motion's 'lookaheads'.")
     if sorted({stage.op for stage in stages.values()}) != sorted(requires):
         raise PersonFileError("'requires' must list exactly the operations of 'stages'.")
-    for key in ("consent", "made_by"):
-        _dict(key, value[key])
+    consent_of(value)
+    check_made_by(value["made_by"])
     for key in ("licence", "notices"):
-        _text(key, value[key], 65536)
+        as_text(key, value[key], 65536)
     if not isinstance(value["contains_licensed"], bool):
         raise PersonFileError("'contains_licensed' must be true or false.")
     preview = value.get("preview")
     return Manifest(
-        name=_match("name", value["name"], _NAME),
-        display_name=_text("display_name", value["display_name"], 80),
-        system=_match("system", value["system"], _NAME),
-        fps=_integer("fps", value["fps"], 25, 25),
+        name=as_match("name", value["name"], _NAME),
+        display_name=as_text("display_name", value["display_name"], 80),
+        system=as_match("system", value["system"], _NAME),
+        fps=as_integer("fps", value["fps"], 25, 25),
         width=_even("width", value["width"]),
         height=_even("height", value["height"]),
-        sample_rate=_integer("sample_rate", value["sample_rate"], 16000, 16000),
+        sample_rate=as_integer("sample_rate", value["sample_rate"], 16000, 16000),
         lookahead_ms=lookahead_ms,
         lookaheads_ms=lookaheads_ms,
         stages=stages,
@@ -163,11 +174,11 @@ def _parts(value: Mapping[str, Any]) -> dict[str, PartSpec]:
         check_name(name)
         if not name.endswith(_SUFFIXES):
             raise PersonFileError(f"The part {name!r} is of no kind that a person file holds.")
-        entry = _dict(f"parts: {name}", entry)
-        _keys(f"parts: {name}", entry, frozenset({"sha256", "size"}), frozenset())
+        entry = as_object(f"parts: {name}", entry)
+        check_keys(f"parts: {name}", entry, frozenset({"sha256", "size"}), frozenset())
         result[name] = PartSpec(
-            _match(f"{name}: sha256", entry["sha256"], _SHA256),
-            _integer(f"{name}: size", entry["size"], 0, 1 << 40),
+            as_match(f"{name}: sha256", entry["sha256"], SHA256),
+            as_integer(f"{name}: size", entry["size"], 0, 1 << 40),
         )
     return result
 
@@ -177,14 +188,14 @@ def _graphs(value: Mapping[str, Any], parts: Mapping[str, PartSpec]) -> dict[str
         raise PersonFileError(f"A person has at most {MAX_GRAPHS} graphs.")
     result = {}
     for name, entry in value.items():
-        where = f"graphs: {_match('graphs', name, _NAME)}"
-        entry = _dict(where, entry)
-        _keys(where, entry, frozenset({"inputs", "outputs", "variants"}), frozenset({"state"}))
+        where = f"graphs: {as_match('graphs', name, _NAME)}"
+        entry = as_object(where, entry)
+        check_keys(where, entry, frozenset({"inputs", "outputs", "variants"}), frozenset({"state"}))
         inputs = _tensors(f"{where}: inputs", entry["inputs"])
         outputs = _tensors(f"{where}: outputs", entry["outputs"])
         state = []
-        for pair in _list(f"{where}: state", entry.get("state", [])):
-            names = [_text(f"{where}: state", item) for item in _list(f"{where}: state", pair)]
+        for pair in as_list(f"{where}: state", entry.get("state", [])):
+            names = [as_text(f"{where}: state", item) for item in as_list(f"{where}: state", pair)]
             if (
                 len(names) != 2
                 or names[0] not in inputs
@@ -197,7 +208,7 @@ def _graphs(value: Mapping[str, Any], parts: Mapping[str, PartSpec]) -> dict[str
             state.append((names[0], names[1]))
         if any(len({pair[side] for pair in state}) != len(state) for side in (0, 1)):
             raise PersonFileError(f"{where}: state names a tensor twice.")
-        variants = _dict(f"{where}: variants", entry["variants"])
+        variants = as_object(f"{where}: variants", entry["variants"])
         if "fp32" not in variants or not set(variants) <= set(VARIANTS):
             raise PersonFileError(f"{where}: variants must hold fp32, and besides fp16 or int8.")
         files = {
@@ -209,12 +220,12 @@ def _graphs(value: Mapping[str, Any], parts: Mapping[str, PartSpec]) -> dict[str
 
 def _tensors(where: str, value: Any) -> dict[str, Shape]:
     tensors = {}
-    for name, dimensions in _dict(where, value).items():
-        _match(where, name, _TENSOR)
-        shape = _list(f"{where}: {name}", dimensions)
+    for name, dimensions in as_object(where, value).items():
+        as_match(where, name, _TENSOR)
+        shape = as_list(f"{where}: {name}", dimensions)
         if not shape or shape[0] != BATCH:
             raise PersonFileError(f"{where}: the shape of {name!r} must begin with {BATCH!r}.")
-        sizes = tuple(_integer(f"{where}: {name}", size, 1, 1 << 20) for size in shape[1:])
+        sizes = tuple(as_integer(f"{where}: {name}", size, 1, 1 << 20) for size in shape[1:])
         elements = 1
         for size in sizes:
             elements *= size
@@ -229,24 +240,24 @@ def _tensors(where: str, value: Any) -> dict[str, Shape]:
 def _stages(
     value: Mapping[str, Any], parts: Mapping[str, PartSpec], graphs: Mapping[str, GraphSpec]
 ) -> dict[str, StageSpec]:
-    _keys("stages", value, frozenset(STAGES), frozenset())
+    check_keys("stages", value, frozenset(STAGES), frozenset())
     result = {}
     for name in STAGES:
         where = f"stages: {name}"
-        entry = _dict(where, value[name])
-        _keys(where, entry, frozenset({"op"}), frozenset({"params", "parts"}))
-        op = _text(f"{where}: op", entry["op"])
+        entry = as_object(where, value[name])
+        check_keys(where, entry, frozenset({"op"}), frozenset({"params", "parts"}))
+        op = as_text(f"{where}: op", entry["op"])
         if OPERATIONS.get(op) != name:
             raise PersonFileError(
                 f"The operation {op!r} of the stage {name!r} is not known to this version; "
                 "a newer visavis may know it."
             )
-        params = _dict(f"{where}: params", entry.get("params", {}))
-        if "graph" in params and _text(f"{where}: graph", params["graph"]) not in graphs:
+        params = as_object(f"{where}: params", entry.get("params", {}))
+        if "graph" in params and as_text(f"{where}: graph", params["graph"]) not in graphs:
             raise PersonFileError(f"{where}: there is no graph {params['graph']!r}.")
         files = {
-            _match(where, role, _NAME): _part(f"{where}: {role}", file, parts, _SUFFIXES)
-            for role, file in _dict(f"{where}: parts", entry.get("parts", {})).items()
+            as_match(where, role, _NAME): _part(f"{where}: {role}", file, parts, _SUFFIXES)
+            for role, file in as_object(f"{where}: parts", entry.get("parts", {})).items()
         }
         result[name] = StageSpec(op, params, files)
     return result
@@ -254,7 +265,7 @@ def _stages(
 
 def _lookaheads(motion: StageSpec) -> tuple[int, ...]:
     where = "stages: motion: lookaheads"
-    given = _list(where, motion.params.get("lookaheads"))
+    given = as_list(where, motion.params.get("lookaheads"))
     lookaheads = tuple(_lookahead(where, ms) for ms in given)
     if not 1 <= len(lookaheads) <= MAX_LOOKAHEADS or list(lookaheads) != sorted(set(lookaheads)):
         raise PersonFileError(
@@ -265,11 +276,11 @@ def _lookaheads(motion: StageSpec) -> tuple[int, ...]:
 
 def _lookahead(where: str, value: Any) -> int:
     # A multiple of a feature's 10 ms, at least one tick: see docs/engine.md.
-    return _multiple(where, value, 40, 2000, 10)
+    return as_multiple(where, value, 40, 2000, 10)
 
 
 def _part(where: str, value: Any, parts: Mapping[str, PartSpec], suffixes: tuple[str, ...]) -> str:
-    name = _text(where, value, 200)
+    name = as_text(where, value, 200)
     if name not in parts:
         raise PersonFileError(f"{where} refers to {name!r}, which is not among the parts.")
     if not name.endswith(suffixes):
@@ -277,54 +288,5 @@ def _part(where: str, value: Any, parts: Mapping[str, PartSpec], suffixes: tuple
     return name
 
 
-def _keys(
-    where: str, value: Mapping[str, Any], required: frozenset[str], optional: frozenset[str]
-) -> None:
-    if missing := required - value.keys():
-        raise PersonFileError(f"{where} lacks {sorted(missing)[0]!r}.")
-    if unknown := value.keys() - required - optional:
-        raise PersonFileError(f"{where} has {sorted(unknown)[0][:60]!r}, which is not known.")
-
-
-def _dict(where: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise PersonFileError(f"{where} must be an object.")
-    return value
-
-
-def _list(where: str, value: Any) -> list[Any]:
-    if not isinstance(value, list) or len(value) > 256:
-        raise PersonFileError(f"{where} must be a list of at most 256 items.")
-    return value
-
-
-def _text(where: str, value: Any, limit: int = 120) -> str:
-    if not isinstance(value, str) or not value or len(value) > limit:
-        raise PersonFileError(f"{where} must be a text of 1 to {limit} characters.")
-    if any(ord(character) < 32 and character not in "\n\t" for character in value):
-        raise PersonFileError(f"{where} must not contain control characters.")
-    return value
-
-
-def _match(where: str, value: Any, pattern: re.Pattern[str]) -> str:
-    text = _text(where, value)
-    if not pattern.fullmatch(text):
-        raise PersonFileError(f"{where} must look like {pattern.pattern}, not {text[:60]!r}.")
-    return text
-
-
-def _integer(where: str, value: Any, low: int, high: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        wanted = str(low) if low == high else f"a whole number from {low} to {high}"
-        raise PersonFileError(f"{where} must be {wanted}.")
-    return value
-
-
-def _multiple(where: str, value: Any, low: int, high: int, step: int) -> int:
-    if _integer(where, value, low, high) % step:
-        raise PersonFileError(f"{where} must be a multiple of {step}.")
-    return int(value)
-
-
 def _even(where: str, value: Any) -> int:
-    return _multiple(where, value, 64, 2048, 2)
+    return as_multiple(where, value, 64, 2048, 2)

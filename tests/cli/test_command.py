@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.cli.command import sentence, visavis
 from visavis.cli.exit_codes import ExitCode
 from visavis.cli.main import main
 
-COMMANDS = ("serve", "render", "info", "bench", "evaluate", "doctor")
-
-
-def visavis(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user would."""
-    return subprocess.run(
-        [sys.executable, "-m", "visavis", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env={**os.environ, **environment},
-    )
+COMMANDS = ("serve", "render", "info", "delete", "bench", "evaluate", "doctor")
 
 
 @pytest.mark.parametrize(
-    "command", [(), *((c,) for c in COMMANDS), ("bench", "live"), ("evaluate", "lips")]
+    "command",
+    [
+        (),
+        *((c,) for c in COMMANDS),
+        ("bench", "live"),
+        ("evaluate", "lips"),
+        ("evaluate", "person"),
+    ],
 )
 def test_help_is_written_for_people(command: tuple[str, ...]) -> None:
     done = visavis(*command, "--help")
@@ -42,15 +38,6 @@ def test_help_is_written_for_people(command: tuple[str, ...]) -> None:
 def test_a_wrong_command_line_is_a_usage_error() -> None:
     assert visavis("serve", "--nonsense").returncode == ExitCode.USAGE
     assert visavis().returncode == ExitCode.USAGE
-
-
-def sentence(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line on standard error; fails where there is a traceback or more than one line."""
-    assert "Traceback" not in done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("visavis: ") and lines[0].endswith(".")
-    return lines[0]
 
 
 def test_a_missing_person_file(tmp_path: Path) -> None:

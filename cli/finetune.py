@@ -1,0 +1,135 @@
+"""``visavis finetune``: from a video of somebody to a person that speaks live."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from visavis.cli.exit_codes import ExitCode
+from visavis.cli.options import Commands, load
+from visavis.engines.errors import ConfigError
+
+if TYPE_CHECKING:
+    from visavis.finetune.renderer.train import Progress
+
+__all__ = ["add_parser"]
+
+DESCRIPTION = """\
+Make a person of a short video: one face, speaking, with sound; 12 seconds to 5 minutes.
+
+    make finetune-env                                        once: the face tracker
+    visavis finetune me.mp4 --out me/ --consent "I agree to be shown by visavis. Anna, 2026-11-27"
+    visavis serve --person me/me.person
+
+The video is checked first, in seconds, and what stands in the way is said before anything else is
+done. A run that was interrupted goes on with --resume. Everything that is made lies in the folder;
+visavis delete removes it.
+"""
+EVERY_S = 15.0  # between lines of progress, where they stay
+
+
+def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Describe the subcommand to argparse."""
+    parser = commands.add_parser(
+        "finetune",
+        help="make a person of a short video",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("video", type=Path, metavar="VIDEO", help="one face, speaking, with sound")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where it all goes")
+    parser.add_argument("--name", help="what the person is called (the folder's name)")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train (auto)"
+    )
+    parser.add_argument("--minutes", type=_minutes, default=15.0, help="time to spend (15)")
+    parser.add_argument("--resume", action="store_true", help="go on with DIR")
+    parser.add_argument("--consent", metavar="TEXT", help="what the person agreed to, in words")
+    parser.add_argument("--licence", default="not stated", help="of the person (not stated)")
+    parser.add_argument("--seed", type=int, default=0, help="of everything left to chance (0)")
+    parser.add_argument(
+        "--adversarial",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="train against an adversary, which is sharper and slower "
+        "(on a GPU, or with 45 minutes and more)",
+    )
+    parser.add_argument(
+        "--sound-offset", type=float, default=0.0, metavar="MS", help="move the sound later (0)"
+    )
+    parser.add_argument("--tracker", type=Path, metavar="PYTHON", help="a Python with MediaPipe")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """``visavis finetune``."""
+    try:
+        from visavis.finetune.make import Request, make
+    except ImportError as error:
+        raise ConfigError(
+            f"This needs {error.name}: pip install 'visavis[cpu,finetune]'."
+        ) from error
+    show = Show()
+    outcome = make(
+        Request(
+            video=args.video,
+            out=args.out,
+            name=args.name,
+            device=args.device,
+            minutes=args.minutes,
+            seed=args.seed,
+            resume=args.resume,
+            consent=args.consent,
+            licence=args.licence,
+            adversarial=args.adversarial,
+            sound_offset_ms=args.sound_offset,
+            tracker=args.tracker,
+        ),
+        base=load("presenter"),
+        say=show.say,
+        tell=show.tell,
+    )
+    show.say(f"{outcome.person}: {outcome.size / 1e6:.1f} MB, {outcome.steps} steps.")
+    show.say(f"Meet it: visavis serve --person {outcome.person}")
+    return ExitCode.OK
+
+
+class Show:
+    """What is said on the way: on a terminal one line that changes, elsewhere one now and then."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._last = 0.0
+        self._open = False
+
+    def say(self, sentence: str) -> None:
+        """A line of its own."""
+        print(("\n" if self._open else "") + sentence, file=sys.stderr, flush=True)
+        self._open = False
+
+    def tell(self, progress: Progress) -> None:
+        """Where the training is."""
+        now = time.monotonic()
+        if now - self._last < (0.5 if self._live else EVERY_S) and progress.step < progress.steps:
+            return
+        self._last = now
+        left = (progress.steps - progress.step) * progress.seconds
+        line = (
+            f"  {progress.step} of {progress.steps} steps, loss {progress.loss:.4f}, "
+            f"about {left / 60:.0f} min left"
+        )
+        if progress.alarm is not None:
+            line += f". {progress.alarm}"
+        print(("\r" if self._live else "") + line, end="" if self._live else "\n", file=sys.stderr)
+        sys.stderr.flush()
+        self._open = self._live
+
+
+def _minutes(text: str) -> float:
+    value = float(text)
+    if not 0.5 <= value <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text} is not a time to spend")
+    return value
