@@ -33,15 +33,24 @@ from visavis.export.renderer import (
 )
 from visavis.models.renderer import Renderer
 
-__all__ = ["default_lookahead", "export_person", "load_renderer", "save_renderer"]
+__all__ = [
+    "default_lookahead",
+    "export_person",
+    "load_renderer",
+    "person_bytes",
+    "save_renderer",
+]
 
+RENDERER = "renderer.pt"
 LOOKAHEAD_MS = 120  # of a session that asks for none; the nearest below it that there is
 STAGES = {"geometry": "linear@1", "raster": "planes@1", "composite": "feather@1"}
 
 
 def save_renderer(renderer: Renderer, path: Path) -> None:
-    """Write a renderer to `renderer.pt`."""
-    torch.save({"widths": list(renderer.widths), "weights": renderer.state_dict()}, path)
+    """Write a renderer to `renderer.pt`, at once or not at all."""
+    partial = path.with_suffix(".partial")
+    torch.save({"widths": list(renderer.widths), "weights": renderer.state_dict()}, partial)
+    partial.replace(path)
 
 
 def load_renderer(path: Path) -> Renderer:
@@ -65,17 +74,30 @@ def export_person(folder: Path, out: Path) -> int:
     Raises:
         PersonFileError: the folder is not complete, or what it holds does not fit together.
     """
-    try:
-        data = write_person(*_assemble(folder))
-    except (OSError, KeyError, ValueError) as error:
-        raise PersonFileError(f"{folder} is not a trained person: {error}.") from error
+    data = person_bytes(folder)
     partial = out.with_suffix(".partial")
     partial.write_bytes(data)
     partial.replace(out)
     return len(data)
 
 
-def _assemble(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+def person_bytes(folder: Path, *, renderer: Path | None = None) -> bytes:
+    """Return what `export_person` writes.
+
+    Args:
+        folder: as described above.
+        renderer: another `renderer.pt` than the folder's.
+
+    Raises:
+        PersonFileError: as there.
+    """
+    try:
+        return write_person(*_assemble(folder, renderer or folder / RENDERER))
+    except (OSError, KeyError, ValueError) as error:
+        raise PersonFileError(f"{folder} is not a trained person: {error}.") from error
+
+
+def _assemble(folder: Path, weights: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return what `write_person` takes."""
     about = json.loads((folder / "about.json").read_text())
     picture = json.loads((folder / "picture.json").read_text())
@@ -90,7 +112,7 @@ def _assemble(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     for name in motion["graphs"]["motion"]["variants"].values():
         parts[name] = with_half_weights((folder / "motion" / name).read_bytes())
 
-    renderer = load_renderer(folder / "renderer.pt")
+    renderer = load_renderer(weights)
     size = int(picture["background"]["size"])
     exact = export_renderer(renderer, size)
     calibration = np.load(folder / "calibration.npy", allow_pickle=False).astype(np.float32)

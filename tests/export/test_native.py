@@ -16,7 +16,8 @@ from visavis.engines.person import load_person
 from visavis.engines.pipeline import Pipeline, Work
 from visavis.export.native import export_person, load_renderer, save_renderer
 from visavis.finetune.parts import picture_parts
-from visavis.finetune.person import Clip, write_folder
+from visavis.finetune.person import write_folder
+from visavis.finetune.renderer.dataset import Examples, calibration
 from visavis.models.renderer import Renderer
 
 ABOUT = {
@@ -33,9 +34,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as finetune writes it, with the tiny person's motion."""
     place = tmp_path_factory.mktemp("person")
     frames, geometry = presenter_clip.frames(), presenter_clip.geometry()
-    clip = Clip(frames, geometry, picture_parts(frames, geometry), "0" * 64)
+    parts = picture_parts(frames, geometry)
+    planes = calibration(Examples(frames, geometry, parts))
     torch.manual_seed(0)
-    write_folder(place, clip, Renderer((8, 8)), about=ABOUT, notices="none")
+    renderer = Renderer((8, 8))
+    write_folder(place, frames, geometry, parts, planes, renderer, about=ABOUT, notices="none")
     tiny = tiny_person.tiny_person()
     (place / "motion").mkdir()
     stages = {stage: tiny.manifest["stages"][stage] for stage in ("audio", "motion")}
