@@ -1,13 +1,14 @@
 # make serve   start the server on http://localhost:8080 with the built-in person
 # make test    install what the tests need, and run them all
 # make install only make the environment (.venv/bin/visavis)
+# make finetune-env  what `visavis finetune` needs, the face tracker among it
 # make person  build the built-in person anew from its clip (hours on two cores; docs/person.md)
 PYTHON ?= python3
 VENV := .venv
 DEV := .venv-dev
 PIP := -m pip install -q --disable-pip-version-check
 
-.PHONY: serve install test check-long check-wheel lint person clean
+.PHONY: serve install test check-long check-wheel lint finetune-env person clean
 
 serve: install
 	@exec $(VENV)/bin/visavis serve
@@ -43,11 +44,16 @@ check-long: $(DEV)/.installed
 check-wheel: $(DEV)/.installed
 	@scripts/check-wheel $(DEV)/bin/python
 
-# The tracker needs numpy below 2, so it has an environment of its own. PERSON takes options of
-# `python -m visavis.finetune.presenter`.
+# The tracker needs numpy below 2, so it has an environment of its own, and a Python that its wheels
+# were built for. PERSON takes options of `python -m visavis.finetune.presenter`.
 TRACKER := build/tracker
+TRACKER_PYTHON ?= $(PYTHON)
+
+finetune-env: $(DEV)/.installed $(TRACKER)/.installed
+
 $(TRACKER)/.installed: finetune/tracker/requirements.txt
-	@test -x $(TRACKER)/bin/python || $(PYTHON) -m venv $(TRACKER)
+	@scripts/check-tracker-python $(TRACKER_PYTHON)
+	@test -x $(TRACKER)/bin/python || $(TRACKER_PYTHON) -m venv $(TRACKER)
 	@$(TRACKER)/bin/python $(PIP) -r $<
 	@touch $@
 

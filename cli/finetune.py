@@ -60,6 +60,9 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--sound-offset", type=float, default=0.0, metavar="MS", help="move the sound later (0)"
     )
+    parser.add_argument(
+        "--held-out", type=_frames, metavar="A:B", help="frames that the report judges by (chosen)"
+    )
     parser.add_argument("--tracker", type=Path, metavar="PYTHON", help="a Python with MediaPipe")
     parser.set_defaults(run=run)
 
@@ -86,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
             licence=args.licence,
             adversarial=args.adversarial,
             sound_offset_ms=args.sound_offset,
+            held_out=args.held_out,
             tracker=args.tracker,
         ),
         base=load("presenter"),
@@ -126,6 +130,13 @@ class Show:
         print(("\r" if self._live else "") + line, end="" if self._live else "\n", file=sys.stderr)
         sys.stderr.flush()
         self._open = self._live
+
+
+def _frames(text: str) -> tuple[int, int]:
+    first, _, last = text.partition(":")
+    if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
+        raise argparse.ArgumentTypeError(f"{text} is not like 300:400")
+    return int(first), int(last)
 
 
 def _minutes(text: str) -> float:

@@ -8,7 +8,8 @@ components of what the lower face does there (M. Turk and A. Pentland, "Eigenfac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,14 @@ from scipy.spatial.transform import Rotation
 from visavis.finetune.mesh import loops
 from visavis.finetune.track import Track
 
-__all__ = ["Geometry", "fit_geometry"]
+__all__ = [
+    "Geometry",
+    "fit_geometry",
+    "in_head_space",
+    "mouth_weight",
+    "poses_on",
+    "smooth_poses",
+]
 
 # Vertices of MediaPipe's mesh.
 EYE_RIGHT, EYE_LEFT = 33, 263  # outer corners
@@ -37,6 +45,7 @@ LIP_WEIGHT = 3.0
 # Rings of vertices around the jaw, which carry the texture of the neck and of what is beside the
 # face: how far out in IOD, and how much of the jaw's motion they follow.
 RINGS = ((0.07, 0.8), (0.18, 0.4), (0.62, 0.0))
+PER_FRAME = ("coefficients", "pose", "aperture", "jaw", "width")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,10 @@ class Geometry:
     aperture: NDArray[np.float32]
     jaw: NDArray[np.float32]
     width: NDArray[np.float32]
+
+    def of(self, frames: NDArray[np.int64] | slice) -> Geometry:
+        """Return the geometry of some of the frames."""
+        return replace(self, **{name: getattr(self, name)[frames] for name in PER_FRAME})
 
 
 def similarity(
@@ -96,7 +109,7 @@ def head_frame(shape: NDArray[np.float64]) -> NDArray[np.float64]:
     return moved / np.linalg.norm(left - right)
 
 
-def _without_pose(
+def in_head_space(
     landmarks: NDArray[np.float64],
     scale: NDArray[np.float64],
     rotation: NDArray[np.float64],
@@ -107,6 +120,20 @@ def _without_pose(
     return turned / scale[:, None, None]
 
 
+def poses_on(
+    mean: NDArray[np.float64], landmarks: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return per frame scale [N], rotation [N, 3, 3] and translation [N, 3] from head space.
+
+    Args:
+        mean: float64[V, 3], head space; landmarks: float64[N, V, 3].
+    """
+    stable = list(STABLE)
+    fits = [similarity(mean[stable], points[stable]) for points in landmarks]
+    scale = np.array([fit[0] for fit in fits])
+    return scale, np.stack([fit[1] for fit in fits]), np.stack([fit[2] for fit in fits])
+
+
 def _poses(
     landmarks: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -114,14 +141,10 @@ def _poses(
 
     The mean and the poses are refined in turn; both settle within a few rounds.
     """
-    stable = list(STABLE)
     mean = head_frame(landmarks[len(landmarks) // 2])
     for _ in range(5):
-        fits = [similarity(mean[stable], points[stable]) for points in landmarks]
-        scale = np.array([fit[0] for fit in fits])
-        rotation = np.stack([fit[1] for fit in fits])
-        shift = np.stack([fit[2] for fit in fits])
-        still = _without_pose(landmarks, scale, rotation, shift)
+        scale, rotation, shift = poses_on(mean, landmarks)
+        still = in_head_space(landmarks, scale, rotation, shift)
         mean = head_frame(np.median(still, axis=0))
     return mean, scale, rotation, shift
 
@@ -132,6 +155,30 @@ def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return values
     smooth: NDArray[np.float64] = savgol_filter(values, 7, 2, axis=0, mode="interp")
     return smooth
+
+
+def smooth_poses(
+    scale: NDArray[np.float64], rotation: NDArray[np.float64], shift: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return float64[N, 3, 4] of what `poses_on` gives, for frames that follow each other."""
+    angles = Rotation.from_matrix(rotation).as_rotvec()
+    turned = Rotation.from_rotvec(_smooth(angles)).as_matrix()
+    return np.concatenate(
+        [turned * _smooth(scale)[:, None, None], _smooth(shift)[:, :, None]], axis=2
+    )
+
+
+def mouth_weight(
+    mean: NDArray[np.float64], inner: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how far each vertex follows the mouth, and how much it counts; float64[V] each.
+
+    Args:
+        mean: float64[V, 3], head space; inner: the vertices of the inner lip contour.
+    """
+    moves = np.clip((mean[:, 1] - STILL) / (MOVING - STILL), 0.0, 1.0)
+    moves = moves * moves * (3 - 2 * moves)
+    return moves, moves * np.where(np.isin(np.arange(len(mean)), inner), LIP_WEIGHT, 1.0)
 
 
 def _ring_vertices(
@@ -167,19 +214,24 @@ def _ring_vertices(
     )
 
 
-def fit_geometry(track: Track, *, components: int = COMPONENTS) -> Geometry:
+def fit_geometry(
+    track: Track, *, components: int = COMPONENTS, cuts: Sequence[int] = ()
+) -> Geometry:
     """Fit shape, poses and mouth components to a tracked clip.
 
     Only the pose is smoothed over time; the mouth keeps every frame's own position.
+
+    Args:
+        track: of the clip.
+        components: C.
+        cuts: frames with which something new begins; nothing is smoothed across them.
     """
     landmarks = track.landmarks.astype(np.float64)
     mean, scale, rotation, shift = _poses(landmarks)
-    still = _without_pose(landmarks, scale, rotation, shift)
+    still = in_head_space(landmarks, scale, rotation, shift)
 
     inner = next(loop for loop in loops(track.triangles) if LIP_UPPER in loop)
-    moves = np.clip((mean[:, 1] - STILL) / (MOVING - STILL), 0.0, 1.0)
-    moves = moves * moves * (3 - 2 * moves)
-    weight = moves * np.where(np.isin(np.arange(len(mean)), inner), LIP_WEIGHT, 1.0)
+    moves, weight = mouth_weight(mean, np.array(inner))
     offsets = still - mean
     weighted = (offsets * weight[None, :, None]).reshape(len(offsets), -1)
     middle = weighted.mean(axis=0)
@@ -198,10 +250,12 @@ def fit_geometry(track: Track, *, components: int = COMPONENTS) -> Geometry:
     centre = mean + fitted[-1].reshape(len(mean), 3)
 
     ring, parents, follow, strips = _ring_vertices(centre, track.triangles)
-    angles = Rotation.from_matrix(rotation).as_rotvec()
-    turned = Rotation.from_rotvec(_smooth(angles)).as_matrix()
+    edges = [0, *sorted(cuts), len(landmarks)]
     pose = np.concatenate(
-        [turned * _smooth(scale)[:, None, None], _smooth(shift)[:, :, None]], axis=2
+        [
+            smooth_poses(scale[a:b], rotation[a:b], shift[a:b])
+            for a, b in zip(edges, edges[1:], strict=False)
+        ]
     )
     jaw = still[:, list(CHIN), 1].mean(axis=1)
     gap = np.linalg.norm(still[:, LIP_UPPER, :2] - still[:, LIP_LOWER, :2], axis=1)

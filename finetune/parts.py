@@ -13,7 +13,7 @@ from visavis.finetune.geometry import Geometry
 from visavis.finetune.texture import crop_mask, face_texture, teeth_charts
 from visavis.models.renderer import LIP_REACH
 
-__all__ = ["SIZE", "PictureParts", "picture_parts"]
+__all__ = ["SIZE", "PictureParts", "crop_origins", "picture_parts"]
 
 SIZE = 192  # S, pixels of the crop
 ANCHOR = (0.0, 0.91, -0.1)  # head space: the crop's middle, between nose and collar
@@ -65,3 +65,12 @@ def picture_parts(
         composite={"mask": mask},
         walk_params={"size": size, "anchor": list(ANCHOR)},
     )
+
+
+def crop_origins(geometry: Geometry, parts: PictureParts) -> NDArray[np.int64]:
+    """Return left and top of each frame's crop, int64[N, 2], even."""
+    size = int(parts.walk_params["size"])
+    anchor = np.array([*parts.walk_params["anchor"], 1.0])
+    middle = geometry.pose[:, :2].astype(np.float64) @ anchor
+    origins: NDArray[np.int64] = 2 * np.rint((middle - size / 2) / 2).astype(np.int64)
+    return origins

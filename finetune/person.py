@@ -2,102 +2,64 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.engines.errors import PersonFileError
 from visavis.export.native import save_renderer
 from visavis.finetune.background import BLEND, encode_video, jpeg, unrest, walk_parts
-from visavis.finetune.geometry import Geometry, fit_geometry
-from visavis.finetune.parts import PictureParts, picture_parts
-from visavis.finetune.renderer.dataset import NONE, Examples
+from visavis.finetune.geometry import Geometry
+from visavis.finetune.lips.fit import Measured
+from visavis.finetune.parts import PictureParts, crop_origins
 from visavis.finetune.texture import neutral_frame
-from visavis.finetune.track import track_faces
-from visavis.finetune.video import read_clip
 from visavis.models.renderer import Renderer
 
-__all__ = ["Clip", "fit_clip", "save_geometry", "write_folder"]
+__all__ = ["load_geometry", "measured_of", "save_geometry", "write_folder"]
 
-logger = logging.getLogger(__name__)
-
+F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
-# Eyes' distance in pixels for which the crop of 192 pixels holds nose to collar.
-SMALLEST, LARGEST = 105.0, 150.0
 PREVIEW_FRAMES = 75
 QUALITY, PREVIEW_QUALITY = 18, 24
-CALIBRATION = 48
-
-
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """A clip with everything that is fitted to it.
-
-    Attributes:
-        frames: uint8[N, H*3/2, W], I420, BT.601.
-        sha256: of the file, in hex.
-    """
-
-    frames: U8
-    geometry: Geometry
-    parts: PictureParts
-    sha256: str
-
-    def examples(self) -> Examples:
-        """Return what the renderer learns from."""
-        return Examples(self.frames, self.geometry, self.parts)
-
-
-def fit_clip(path: Path, tracker: Path, cache: Path) -> Clip:
-    """Read, track and fit a clip.
-
-    Args:
-        path: of the video.
-        tracker: see `track.track_faces`.
-        cache: folder; `geometry.npz` is kept there and used the next time.
-
-    Raises:
-        PersonFileError: the clip cannot be used; the message says why.
-    """
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    frames = read_clip(path)
-    cache.mkdir(parents=True, exist_ok=True)
-    kept, clip = cache / "geometry.npz", cache / "geometry.clip"
-    if kept.exists() and clip.exists() and clip.read_text() == sha256:
-        with np.load(kept) as arrays:
-            geometry = Geometry(**{name: arrays[name] for name in Geometry.__slots__})
-    else:
-        logger.info("tracking %d frames", len(frames))
-        geometry = fit_geometry(track_faces(frames, tracker))
-        save_geometry(geometry, kept)
-        clip.write_text(sha256)
-    eyes = float(np.linalg.norm(geometry.pose[:, 0, :3], axis=1).mean())
-    if not SMALLEST <= eyes <= LARGEST:
-        raise PersonFileError(
-            f"The eyes in {path} are {eyes:.0f} pixels apart; scale the clip by "
-            f"{128.0 / eyes:.2f}, so that they are about 128."
-        )
-    return Clip(frames, geometry, picture_parts(frames, geometry), sha256)
 
 
 def save_geometry(geometry: Geometry, path: Path) -> None:
-    """Write a geometry as npz: its fields, and for the fit of the lips `rest` f32[C], silent."""
+    """Write a geometry as npz, at once or not at all."""
+    partial = path.with_suffix(".partial.npz")
+    np.savez(partial, **{field.name: getattr(geometry, field.name) for field in fields(Geometry)})
+    partial.replace(path)
+
+
+def load_geometry(path: Path) -> Geometry:
+    """Read what `save_geometry` wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return Geometry(**{field.name: arrays[field.name] for field in fields(Geometry)})
+
+
+def measured_of(geometry: Geometry) -> Measured:
+    """Return what the lips are fitted to."""
     neutral = neutral_frame(geometry)
-    rest = geometry.coefficients[max(0, neutral - 3) : neutral + 4].mean(axis=0)
-    np.savez(path, rest=rest, **{name: getattr(geometry, name) for name in Geometry.__slots__})
+    return Measured(
+        coefficients=geometry.coefficients,
+        rest=geometry.coefficients[max(0, neutral - 3) : neutral + 4].mean(axis=0),
+        size=np.sqrt(np.square(geometry.basis).sum(axis=(1, 2))),
+        aperture=geometry.aperture,
+        jaw=geometry.jaw,
+        width=geometry.width,
+    )
 
 
 def write_folder(
     folder: Path,
-    clip: Clip,
+    frames: U8,
+    geometry: Geometry,
+    parts: PictureParts,
+    calibration: Sequence[F32],
     renderer: Renderer,
     *,
     about: Mapping[str, Any],
@@ -107,15 +69,17 @@ def write_folder(
 
     Args:
         folder: is made.
-        clip: fitted.
-        renderer: trained on it.
+        frames: uint8[N, H*3/2, W], I420: the part of the clip that the person is shown before.
+        geometry: of those frames.
+        parts: of the whole clip.
+        calibration: planes f32[32, S/2, S/2] to choose the 8-bit ranges by.
+        renderer: trained on the clip.
         about: name, display_name, consent, licence, made_by.
         notices: what must go with copies.
     """
-    frames, geometry, parts = clip.frames, clip.geometry, clip.parts
-    examples = clip.examples()
     mask = np.asarray(parts.raster["mask"], np.uint8)
-    background = walk_parts(frames, geometry, mask, examples.origins)
+    origins = crop_origins(geometry, parts)
+    background = walk_parts(frames, geometry, mask, origins)
     for stage, arrays in (
         ("geometry", parts.geometry),
         ("raster", {role: a for role, a in parts.raster.items() if role != "mask"}),
@@ -145,9 +109,7 @@ def write_folder(
             _loop(frames[first : first + PREVIEW_FRAMES]), quality=PREVIEW_QUALITY, group=100
         )
     )
-    rows = np.unique(np.linspace(0, len(frames) - 1, CALIBRATION).astype(np.int64))
-    planes, _ = examples.batch(rows, np.random.default_rng(0), NONE)
-    np.save(folder / "calibration.npy", planes.astype(np.float16), allow_pickle=False)
+    np.save(folder / "calibration.npy", np.stack(calibration).astype(np.float16))
     save_renderer(renderer, folder / "renderer.pt")
 
 

@@ -11,7 +11,15 @@ from scipy import ndimage
 from visavis.finetune.geometry import Geometry
 from visavis.finetune.mesh import loops
 
-__all__ = ["Charts", "Texture", "crop_mask", "face_texture", "neutral_frame", "teeth_charts"]
+__all__ = [
+    "Charts",
+    "Texture",
+    "crop_mask",
+    "face_texture",
+    "inside",
+    "neutral_frame",
+    "teeth_charts",
+]
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -147,14 +155,16 @@ def face_texture(frames: U8, geometry: Geometry) -> Texture:
     return Texture(picture, uv, np.ascontiguousarray(triangles, np.int32))
 
 
-def _inside(contour: NDArray[np.float64], x: F32, y: F32) -> NDArray[np.bool_]:
+def inside(
+    contour: NDArray[np.float64], x: NDArray[np.floating], y: NDArray[np.floating]
+) -> NDArray[np.bool_]:
     """Say which points lie inside a closed contour (even-odd rule)."""
-    inside = np.zeros(x.shape, bool)
+    within = np.zeros(x.shape, bool)
     for (ax, ay), (bx, by) in zip(contour, np.roll(contour, -1, axis=0), strict=True):
         crosses = (ay > y) != (by > y)
         with np.errstate(divide="ignore", invalid="ignore"):
-            inside ^= crosses & (x < ax + (y - ay) * (bx - ax) / (by - ay))
-    return inside
+            within ^= crosses & (x < ax + (y - ay) * (bx - ax) / (by - ay))
+    return within
 
 
 def teeth_charts(frames: U8, geometry: Geometry) -> Charts:
@@ -240,9 +250,9 @@ def _look(
         for values, unit in zip(planes_of(frame), (1.0, 2.0, 2.0), strict=True)
     ])  # fmt: skip
     contour = posed(geometry, index)[geometry.lips, :2]
-    inside = _inside(contour, x, y)
+    within = inside(contour, x, y)
     # The tracked lips are off by a pixel or two, and lips must not get among the teeth.
-    depth = np.clip((ndimage.distance_transform_edt(inside) - LIP_ERROR) / 3.0, 0.0, 1.0)
+    depth = np.clip((ndimage.distance_transform_edt(within) - LIP_ERROR) / 3.0, 0.0, 1.0)
     teeth = (depth > 0) & (levels[2] < TEETH_REDDEST) & (levels[0] > TEETH_DARKEST)
     middle = contour[:, 1].mean()
     third = 0.35 * (contour[:, 1].max() - middle)
@@ -281,7 +291,7 @@ def crop_mask(
     for pose in geometry.pose[:: max(1, len(geometry.pose) // 200)].astype(np.float64):
         middle = pose[:2, :3] @ anchor + pose[:2, 3]
         place = contour @ pose[:2, :3].T + pose[:2, 3] - middle + size / 2
-        covered |= _inside(place, x, y)
+        covered |= inside(place, x, y)
     covered[[0, 1, -2, -1]] = False
     covered[:, [0, 1, -2, -1]] = False
     depth = np.clip(ndimage.distance_transform_edt(covered) / feather, 0.0, 1.0)

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import numpy as np
 from av.error import FFmpegError
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import (
+    ColorPrimaries,
+    ColorRange,
+    Colorspace,
+    ColorTrc,
+    Interpolation,
+    VideoReformatter,
+)
 from numpy.typing import NDArray
 
 from visavis.engines.errors import PersonFileError
 
-__all__ = ["bt709_to_bt601", "read_clip", "to_rgb"]
+__all__ = ["Taker", "View", "bt709_to_bt601", "read_clip", "to_rgb"]
 
 # Kr, Kb of the two standards (ITU-R BT.709-6 item 3.2, BT.601-7 item 2.5.1).
 BT709, BT601 = (0.2126, 0.0722), (0.299, 0.114)
+# Lines above which a picture that does not name its matrix has that of BT.709, as players take it.
+STANDARD_LINES = 576
+UNNAMED = 2  # AVCOL_SPC_UNSPECIFIED
 
 
 def _to_rgb_matrix(kr: float, kb: float) -> NDArray[np.float64]:
@@ -99,3 +110,99 @@ def to_rgb(i420: NDArray[np.uint8]) -> NDArray[np.uint8]:
     ycc = np.stack([luma, wide[0], wide[1]], axis=-1)
     rgb = ycc @ _to_rgb_matrix(*BT601).T.astype(np.float32)
     return np.clip(np.rint(rgb * 255.0), 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Which part of a decoded picture is wanted, and how large. All numbers of pixels are even.
+
+    Attributes:
+        turns: quarter turns counterclockwise that set the picture upright.
+        one_field: take every other line alone, those of one moment of an interlaced picture.
+        left, top, width, height: of the part, in decoded pixels of the upright picture; with
+            `one_field` in its lines as they are left.
+        out_width, out_height: of what is made of it.
+    """
+
+    turns: int
+    one_field: bool
+    left: int
+    top: int
+    width: int
+    height: int
+    out_width: int
+    out_height: int
+
+
+def _matrix_of(frame: av.VideoFrame) -> int:
+    """Return the colour space that a picture has, or, where it does not say so, probably has."""
+    named = int(frame.colorspace)
+    if named in (Colorspace.ITU709, Colorspace.FCC, Colorspace.SMPTE240M, Colorspace.BT2020):
+        return named
+    if named == UNNAMED and min(frame.width, frame.height) > STANDARD_LINES:
+        return int(Colorspace.ITU709)
+    return int(Colorspace.ITU601)
+
+
+def _part(plane: NDArray[np.generic], view: View, unit: int) -> NDArray[np.generic]:
+    """Return what a view takes of a plane that has one sample in `unit` x `unit` pixels."""
+    lines = plane[::2] if view.one_field else plane
+    upright = np.rot90(lines, view.turns)
+    top, left = view.top // unit, view.left // unit
+    return upright[top : top + view.height // unit, left : left + view.width // unit]
+
+
+class Taker:
+    """Makes a part of any decoded picture I420, BT.601, limited range.
+
+    Args:
+        view: what to take.
+        tone: bring high dynamic range to the standard one; preparing for it takes seconds.
+    """
+
+    def __init__(self, view: View, *, tone: bool = True) -> None:
+        self._view = view
+        self._tone = tone
+        # These keep what they prepared for one kind of picture.
+        self._plain, self._small = VideoReformatter(), VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        """Return uint8[out_height * 3/2, out_width]."""
+        view = self._view
+        hdr = self._tone and frame.color_trc in (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
+        deep = max(part.bits for part in frame.format.components) > 8
+        matrix = _matrix_of(frame)
+        plain = self._plain.reformat(
+            frame,
+            frame.width // 2 * 2,
+            frame.height // 2 * 2,
+            "yuv420p10le" if deep else "yuv420p",
+            src_colorspace=matrix,
+            dst_colorspace=Colorspace.ITU601 if frame.format.is_rgb else matrix,
+            dst_color_range=ColorRange.MPEG,
+            threads=1,
+        )
+        stored = plain.to_ndarray()
+        rows, width = stored.shape
+        chroma = stored[rows * 2 // 3 :].reshape(2, rows // 3, width // 2)
+        planes = (stored[: rows * 2 // 3], chroma[0], chroma[1])
+        parts = [_part(p, view, u).ravel() for p, u in zip(planes, (1, 2, 2), strict=True)]
+        small = av.VideoFrame.from_ndarray(
+            np.concatenate(parts).reshape(-1, view.width), plain.format.name
+        )
+        small.colorspace, small.color_range = plain.colorspace, ColorRange.MPEG
+        small.color_trc, small.color_primaries = frame.color_trc, frame.color_primaries
+        made = self._small.reformat(
+            small,
+            view.out_width,
+            view.out_height,
+            "yuv420p",
+            src_colorspace=Colorspace.ITU601 if frame.format.is_rgb else matrix,
+            dst_colorspace=Colorspace.ITU601,
+            dst_color_range=ColorRange.MPEG,
+            dst_color_trc=ColorTrc.BT709 if hdr else None,
+            dst_color_primaries=ColorPrimaries.BT709 if hdr else None,
+            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+            threads=1,
+        )
+        return made.to_ndarray().astype(np.uint8, copy=False)

@@ -79,27 +79,28 @@ def live_tract(
     lookahead_ms: int,
     params: Mapping[str, Any] | None = None,
     lookaheads: tuple[int, ...] = LOOKAHEADS,
+    parts: Mapping[str, F32] | None = None,
 ) -> tuple[F32, F32]:
     """What a face would show of `hear`'s answer: gated, with closures enforced.
-
-    The person of it is the plainest: its coefficients are the moves themselves.
 
     Args:
         ticks, sound: of `hear`, and what it heard.
         lookahead_ms: which head is shown.
         params: of `tract@2`.
+        parts: of `tract@2`, the person's; by default the plainest one, whose coefficients are the
+            moves themselves.
 
     Returns:
-        moves f32[K, 6] and the gate f32[K].
+        coefficients f32[K, C] and the gate f32[K].
     """
-    parts = {
+    person = parts or {
         "rest": np.zeros(MOVES, np.float32),
         "map": np.eye(MOVES, dtype=np.float32),
         "closed": np.zeros(MOVES, np.float32),
         "liptooth": np.array([0.03, 0.02, 0.0, 0.0, 1.0, 0.0], np.float32),
     }
     own = {**(params or {}), "state": [], "lookaheads": list(lookaheads)}
-    stage = Tract(own, parts, Replay(ticks))
+    stage = Tract(own, person, Replay(ticks))
     state = stage.initial_state(lookahead_ms)
     nothing = np.zeros((1, ROWS, 1), np.float32)
     detector = stage.voice_activity.initial_state()

@@ -17,10 +17,10 @@ from visavis.engines.geometry import LinearGeometry
 from visavis.engines.planes import PLANES, Planes
 from visavis.engines.walk import FrameChoice
 from visavis.finetune.geometry import Geometry
-from visavis.finetune.parts import PictureParts
+from visavis.finetune.parts import PictureParts, crop_origins
 from visavis.finetune.texture import planes_of
 
-__all__ = ["Augmentation", "Examples"]
+__all__ = ["NONE", "Augmentation", "Examples", "calibration"]
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -59,6 +59,9 @@ class Examples:
         frames: uint8[N, H*3/2, W], I420.
         geometry: fitted to them.
         parts: built from both.
+        voice: f32[N, C], the coefficients that the clip's own sound asks for; None where that is
+            not known.
+        whole: geometry of the whole clip, where the frames are a choice of it.
 
     Attributes:
         origins: int[N, 2], left and top of each frame's crop.
@@ -66,8 +69,17 @@ class Examples:
         share: f32[6, S/2, S/2], how much of the renderer's picture is used, laid out like it.
     """
 
-    def __init__(self, frames: U8, geometry: Geometry, parts: PictureParts) -> None:
+    def __init__(
+        self,
+        frames: U8,
+        geometry: Geometry,
+        parts: PictureParts,
+        *,
+        voice: F32 | None = None,
+        whole: Geometry | None = None,
+    ) -> None:
         self._geometry = geometry
+        self._voice = voice
         self._stage = LinearGeometry({}, parts.geometry)
         self._planes = Planes(parts.raster_params, parts.raster)
         self.size = self._planes.size
@@ -75,9 +87,7 @@ class Examples:
         four = [mask[i // 2 :: 2, i % 2 :: 2] for i in range(4)]
         mean = np.mean(four, axis=0)
         self.share: F32 = np.stack([*four, mean, mean])
-        anchor = np.array([*parts.walk_params["anchor"], 1.0])
-        middle = geometry.pose[:, :2].astype(np.float64) @ anchor
-        self.origins = 2 * np.rint((middle - self.size / 2) / 2).astype(int)
+        self.origins = crop_origins(geometry, parts)
         self._crops = np.stack([self._cut(frames[i], i, i) for i in range(len(frames))])
         self._others = self._find_others()
         self._around = {
@@ -85,7 +95,8 @@ class Examples:
             for i, row in enumerate(self._others.tolist())
             for j in row
         }
-        sigma = np.median(np.abs(np.diff(geometry.coefficients, 3, axis=0)), axis=0) * 1.4826
+        whole = geometry if whole is None else whole
+        sigma = np.median(np.abs(np.diff(whole.coefficients, 3, axis=0)), axis=0) * 1.4826
         self._noise = sigma * NOISE_PER_THIRD_DIFFERENCE
         design = np.stack(
             [geometry.aperture, geometry.jaw, geometry.width, np.ones(len(frames))], axis=1
@@ -97,10 +108,26 @@ class Examples:
     def __len__(self) -> int:
         return len(self._crops)
 
+    @property
+    def voiced(self) -> bool:
+        """Whether the voice can drive the mouth."""
+        return self._voice is not None
+
     def batch(
-        self, indices: NDArray[np.int64], random: np.random.Generator, how: Augmentation
+        self,
+        indices: NDArray[np.int64],
+        random: np.random.Generator,
+        how: Augmentation,
+        *,
+        voice: bool = False,
     ) -> tuple[F32, F32]:
         """Return planes and pictures of some frames.
+
+        Args:
+            indices: of the frames.
+            random: what is left to chance.
+            how: the examples differ from the clip.
+            voice: let the voice drive the mouth; the pictures are then not of that mouth.
 
         Returns:
             f32[B, 32, S/2, S/2] and f32[B, 6, S/2, S/2] (Y unshuffled, U, V).
@@ -124,7 +151,10 @@ class Examples:
             choices.append(FrameChoice((i,), 0.0, pose, (int(corner[0]), int(corner[1]))))
             seen.append(around)
             own = self._geometry.coefficients[i]
-            if random.random() < how.coarse:
+            if voice:
+                assert self._voice is not None
+                own = self._voice[i]
+            elif random.random() < how.coarse:
                 own = own + random.random() * (self._coarse[i] - own)
             coefficients.append(own + how.noise * self._noise * random.normal(size=len(own)))
         vertices = self._stage.vertices(np.array(coefficients, np.float32), choices)
@@ -174,3 +204,10 @@ class Examples:
             planes.append(ndimage.map_coordinates(level, at, order=1, mode="nearest"))
         parts = [np.rint(plane).astype(np.uint8).ravel() for plane in planes]
         return np.concatenate(parts).reshape(-1, size)
+
+
+def calibration(examples: Examples, count: int = 48) -> list[F32]:
+    """Return planes f32[32, S/2, S/2] of frames that stand for all."""
+    rows = np.unique(np.linspace(0, len(examples) - 1, count).astype(np.int64))
+    planes, _ = examples.batch(rows, np.random.default_rng(0), NONE)
+    return list(planes)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from tests.finetune import presenter_clip
+from visavis.export.native import load_renderer
 from visavis.finetune.parts import picture_parts
 from visavis.finetune.renderer import train as training
 from visavis.finetune.renderer.dataset import NONE, Augmentation, Examples
@@ -69,12 +71,18 @@ class Small:
     """Examples that a small network learns: what is wanted is brighter than what is drawn."""
 
     openness = np.linspace(0, 1, 10)
+    voiced = True
 
     def __len__(self) -> int:
         return 10
 
     def batch(
-        self, indices: np.ndarray, random: np.random.Generator, how: Augmentation
+        self,
+        indices: np.ndarray,
+        random: np.random.Generator,
+        how: Augmentation,
+        *,
+        voice: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         planes = np.zeros((len(indices), PLANES, HALF, HALF), np.float32)
         planes[:, :18] = indices[:, None, None, None] / 20
@@ -84,8 +92,9 @@ class Small:
         return planes, pictures
 
 
-def run(folder: Path, steps: int, examples: object = None) -> Renderer:
-    return training.train(examples or Small(), folder, steps=steps, widths=(4, 8))  # type: ignore[arg-type]
+def run(folder: Path, steps: int, examples: Small | None = None, **plan: Any) -> Renderer:
+    made = training.Plan(steps, **{"save_every": 5, **plan})
+    return training.train(examples or Small(), folder, made, widths=(4, 8))
 
 
 def parameters(net: Renderer) -> torch.Tensor:
@@ -103,26 +112,44 @@ def test_training_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert after < 0.5 * before
 
 
-def test_training_goes_on_where_it_was_interrupted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(training, "SAVE_EVERY", 5)
-
+@pytest.mark.parametrize("plan", [{}, {"adversarial_from": 4}])
+def test_training_goes_on_where_it_was_interrupted(tmp_path: Path, plan: dict[str, int]) -> None:
     class Interrupted(Small):
         calls = 0
 
-        def batch(self, *args: object) -> tuple[np.ndarray, np.ndarray]:
+        def batch(self, *args: Any, **how: Any) -> tuple[np.ndarray, np.ndarray]:
             self.calls += 1
             if self.calls == 8:
                 raise KeyboardInterrupt
-            return super().batch(*args)  # type: ignore[arg-type]
+            return super().batch(*args, **how)
 
-    whole = run(tmp_path / "whole", 12)
+    whole = run(tmp_path / "whole", 12, **plan)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "parts", 12, Interrupted())
-    resumed = run(tmp_path / "parts", 12)
+        run(tmp_path / "parts", 12, Interrupted(), **plan)
+    resumed = run(tmp_path / "parts", 12, **plan)
     assert torch.equal(parameters(whole), parameters(resumed))
     assert not torch.equal(parameters(whole), parameters(run(tmp_path / "short", 5)))
+
+
+def test_frames_that_were_left_out_come_in_late(tmp_path: Path) -> None:
+    drawn_from: list[set[int]] = []
+
+    class Watched(Small):
+        def batch(
+            self, indices: np.ndarray, *args: Any, **how: Any
+        ) -> tuple[np.ndarray, np.ndarray]:
+            drawn_from.append(set(indices.tolist()))
+            return super().batch(indices, *args, **how)
+
+    plan = training.Plan(30, whole_from=20)
+    frames = np.arange(4)
+    last = training.train(Watched(), tmp_path, plan, frames=frames, widths=(4, 8))
+    assert set().union(*drawn_from[:20]) == {0, 1, 2, 3}
+    assert set().union(*drawn_from[20:]) > {0, 1, 2, 3}
+    path = training.held_out_path(tmp_path)
+    assert path is not None
+    assert not torch.equal(parameters(load_renderer(path)), parameters(last))
+    assert training.held_out_path(tmp_path / "elsewhere") is None
 
 
 def test_only_the_hidden_part_counts_and_the_mouth_most() -> None:

@@ -1,0 +1,164 @@
+"""`visavis finetune`: check the video, take it in, make the person, measure it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from visavis.engines.consent import consent_of
+from visavis.engines.errors import ConfigError
+from visavis.engines.person import Person
+from visavis.export.restore import restore_motion
+from visavis.finetune.check import check_video, format_findings
+from visavis.finetune.environment import find_tracker
+from visavis.finetune.ingest import ingest
+from visavis.finetune.renderer.train import Progress
+from visavis.finetune.run import FitLips, Outcome, finetune
+from visavis.finetune.speaking_lips import lips_of_clip
+from visavis.finetune.workplace import Settings, Workplace, name_of, sha256_of, write_json
+
+__all__ = ["CPU_MINUTES", "Request", "make"]
+
+CPU_MINUTES = 15.0
+LONG_MINUTES = 45.0  # from which on the adversarial stage is run on a CPU, too
+UNSTATED = "not stated"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What somebody asks for.
+
+    Attributes:
+        video: of one person who speaks.
+        out: folder for everything that is made.
+        name: of the person; by default the folder's.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        minutes: to spend.
+        seed: of everything that is left to chance.
+        resume: go on with `out`.
+        consent: what the person agreed to, in words; None where that is not stated.
+        licence: of the person.
+        adversarial: whether to run the adversarial stage; None: on a GPU, or with 45 minutes.
+        sound_offset_ms: the sound is moved later by so much.
+        held_out: frames that the report judges by, first and one after the last; None: chosen.
+        tracker: Python with MediaPipe; None: the usual place.
+        notices: what must go with copies.
+    """
+
+    video: Path
+    out: Path
+    name: str | None = None
+    device: str = "auto"
+    minutes: float = CPU_MINUTES
+    seed: int = 0
+    resume: bool = False
+    consent: dict[str, Any] | str | None = None
+    licence: str = UNSTATED
+    adversarial: bool | None = None
+    sound_offset_ms: float = 0.0
+    held_out: tuple[int, int] | None = None
+    tracker: Path | None = None
+    notices: str = "There are none beside the licence."
+
+
+def make(
+    request: Request,
+    *,
+    base: Person,
+    say: Callable[[str], None],
+    tell: Callable[[Progress], None],
+    fit_lips: FitLips | None = None,
+) -> Outcome:
+    """Make a person.
+
+    Args:
+        request: what is asked for.
+        base: whose motion network the lips begin with: it learnt from synthetic speech.
+        say: called with sentences about what is done.
+        tell: called after each step of the training.
+        fit_lips: see `run.finetune`; by default from the clip alone.
+
+    Raises:
+        ConfigError: an option is wrong, or something is missing on this machine.
+        PersonFileError: the video cannot be used; the message says why.
+    """
+    display_name = request.name or request.out.resolve().name
+    device = _device(request.device)
+    adversarial = request.adversarial
+    if adversarial is None:
+        adversarial = device == "cuda" or request.minutes >= LONG_MINUTES
+    settings = Settings(
+        name=name_of(display_name),
+        display_name=display_name,
+        minutes=request.minutes,
+        seed=request.seed,
+        device=device,
+        adversarial=adversarial,
+        sound_offset_ms=request.sound_offset_ms,
+        held_out=request.held_out,
+    )
+    consent = _consent(request.consent, display_name)
+    consent_of({"consent": consent})  # refused now and not after the training
+    sha256 = sha256_of(request.video)
+    tracker = find_tracker(request.tracker)
+    say(f"Checking {request.video.name}.")
+    checked = check_video(request.video, tracker)
+    if checked.findings:
+        say(format_findings(checked.findings))
+    checked.require_accepted()
+    place = Workplace.open(request.out, settings, sha256, resume=request.resume)
+    write_json(place.root / "check.json", {"findings": [asdict(f) for f in checked.findings]})
+    place.require_room(checked.plan.frames)
+    clip = ingest(
+        request.video,
+        place.root / "clip",
+        checked.plan,
+        sound_offset_ms=request.sound_offset_ms,
+    )
+    outcome = finetune(
+        place,
+        clip,
+        tracker=tracker,
+        base=base,
+        fit_lips=fit_lips or partial(lips_of_clip, restore_motion(base)),
+        consent=consent,
+        licence=request.licence,
+        notices=request.notices,
+        say=say,
+        tell=tell,
+    )
+    if request.consent is None:
+        say(
+            "The person's consent is not stated (--consent), so visavis serve will refuse this "
+            "person unless it is told --i-have-consent."
+        )
+    return outcome
+
+
+def _device(wanted: str) -> str:
+    """Return ``cpu`` or ``cuda``.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    import torch
+
+    there = torch.cuda.is_available()
+    if wanted == "auto":
+        return "cuda" if there else "cpu"
+    if wanted == "cuda" and not there:
+        raise ConfigError("This machine has no CUDA device that torch can use; --device cpu.")
+    return wanted
+
+
+def _consent(given: dict[str, Any] | str | None, display_name: str) -> dict[str, Any]:
+    if given is None:
+        return {"subject": display_name}
+    if isinstance(given, dict):
+        return given
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return {"subject": display_name, "given": given, "on": today}

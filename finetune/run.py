@@ -1,0 +1,393 @@
+"""From a video to a person: every step of `visavis finetune`, in order.
+
+Each step leaves what it made in the `Workplace` and is not done again when it is there; so a run
+that was interrupted goes on where it was, and loses half a minute at most.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import resource
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis import __version__
+from visavis.engines.errors import ConfigError, PersonFileError
+from visavis.engines.person import Person, peek_person, read_person
+from visavis.export.native import person_bytes
+from visavis.finetune.check import format_findings, measure_sync, sync_finding
+from visavis.finetune.geometry import Geometry, fit_geometry
+from visavis.finetune.ingest import Ingested
+from visavis.finetune.lips.fit import Measured
+from visavis.finetune.lips.yardstick.listener import PersonLips
+from visavis.finetune.parts import PictureParts, picture_parts
+from visavis.finetune.person import load_geometry, measured_of, save_geometry, write_folder
+from visavis.finetune.record import Record
+from visavis.finetune.renderer.dataset import Examples, calibration
+from visavis.finetune.renderer.generic import generic_renderer
+from visavis.finetune.renderer.train import Plan, Progress, held_out_path, train
+from visavis.finetune.report.footage import from_geometry
+from visavis.finetune.report.report import report
+from visavis.finetune.report.writing import write_report
+from visavis.finetune.schedule import schedule
+from visavis.finetune.selection import held_out, learnt, shown
+from visavis.finetune.speaking_lips import SpeakingLips, spoken
+from visavis.finetune.tracking import track_clip
+from visavis.finetune.workplace import Workplace, write_json
+from visavis.models.renderer import Renderer
+
+__all__ = ["Outcome", "finetune"]
+
+logger = logging.getLogger(__name__)
+
+F32 = NDArray[np.float32]
+Say = Callable[[str], None]
+FitLips = Callable[[Measured, F32, Sequence[float]], SpeakingLips]
+
+TRIAL_STEPS = 6
+RESERVED_S = 60.0  # of the time, for what follows the training
+LEAST_TRAINING_S = 30.0
+VOICE = "voice.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came out.
+
+    Attributes:
+        person: the file, and its size in bytes.
+        steps: of the training.
+        adversarial: whether the adversarial stage was run.
+        alarm: what was wrong with it, or None.
+        seconds: by step of the work, of this run.
+        peak_mib: memory that was resident at most.
+    """
+
+    person: Path
+    size: int
+    steps: int
+    adversarial: bool
+    alarm: str | None
+    seconds: Mapping[str, float]
+    peak_mib: float
+
+
+def finetune(
+    place: Workplace,
+    clip: Ingested,
+    *,
+    tracker: Path,
+    base: Person,
+    fit_lips: FitLips,
+    consent: Mapping[str, Any],
+    licence: str,
+    notices: str,
+    say: Say,
+    tell: Callable[[Progress], None],
+) -> Outcome:
+    """Make a person of a clip that was checked and taken in.
+
+    Args:
+        place: where everything goes.
+        clip: the video.
+        tracker: see `track.track_faces`.
+        base: whose lips tell whether the sound keeps step.
+        fit_lips: makes the motion stage of what was measured, the sound and the cuts in seconds.
+        consent, licence, notices: as in person.json.
+        say: called with a sentence before each step.
+        tell: called after each step of the training.
+
+    Raises:
+        PersonFileError: the clip cannot be used; the message says why.
+        ConfigError: there is no room, or no tracker.
+    """
+    work = _Work(place, clip, say)
+    geometry = work.geometry(tracker)
+    try:
+        before = shown(geometry, clip.cuts)
+    except ValueError as error:
+        raise PersonFileError(f"The clip cannot be shown: {error}") from error
+    work.sync(geometry, base)
+    parts = work.parts(geometry)
+    voice = work.lips(geometry, fit_lips)
+    chosen = learnt(geometry, clip.stretches)
+    examples = Examples(
+        clip.frames[chosen],
+        geometry.of(chosen),
+        parts,
+        voice=voice[chosen],
+        whole=geometry,
+    )
+    judged = held_out(geometry, clip.cuts)
+    if place.settings.held_out is not None:
+        judged = np.arange(*place.settings.held_out)
+        if not len(judged) or judged[0] < 0 or judged[-1] >= len(geometry.pose):
+            raise ConfigError(
+                f"The clip has {len(geometry.pose)} frames; {place.settings.held_out} is not in it."
+            )
+    seen = np.flatnonzero(~np.isin(chosen, judged))
+    renderer, plan, alarm = work.renderer(examples, seen, tell)
+    about: dict[str, Any] = {
+        "name": place.settings.name,
+        "display_name": place.settings.display_name,
+        "consent": dict(consent),
+        "licence": licence,
+        "made_by": work.made_by(plan, judged),
+    }
+    work.write(geometry, parts, examples, before, renderer, about=about, notices=notices)
+    metrics = work.judge(geometry, judged, chosen[seen], tracker, alarm)
+    size = work.export({**about, "made_by": {**about["made_by"], "metrics": metrics}})
+    return Outcome(
+        place.person_file,
+        size,
+        plan.steps,
+        plan.adversarial_from is not None,
+        alarm,
+        work.seconds,
+        _peak_mib(),
+    )
+
+
+def _peak_mib() -> float:
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0, 1)
+
+
+class _Work:
+    """The steps, with the time that each took."""
+
+    def __init__(self, place: Workplace, clip: Ingested, say: Say) -> None:
+        self._place = place
+        self._clip = clip
+        self._say = say
+        self._began = time.monotonic()
+        self.seconds: dict[str, float] = {}
+
+    def _step(self, name: str, sentence: str) -> Callable[[], None]:
+        self._say(sentence)
+        began = time.monotonic()
+
+        def over() -> None:
+            self.seconds[name] = round(time.monotonic() - began, 1)
+
+        return over
+
+    def geometry(self, tracker: Path) -> Geometry:
+        """Where head and mouth are in every frame."""
+        path = self._place.root / "geometry.npz"
+        if path.exists():
+            return load_geometry(path)
+        over = self._step("track", f"Tracking the face through {len(self._clip.frames)} frames.")
+        track = track_clip(self._clip.frames, tracker, self._place.root / "track")
+        geometry = fit_geometry(track, cuts=self._clip.cuts)
+        save_geometry(geometry, path)
+        over()
+        return geometry
+
+    def sync(self, geometry: Geometry, base: Person) -> None:
+        """Say where the sound is out of step."""
+        over = self._step("sync", "Comparing lips and sound.")
+        lips = PersonLips(base, max(base.lookaheads_ms))
+        finding = sync_finding(measure_sync(geometry.aperture, self._clip.sound, lips))
+        if finding is not None:
+            self._say(format_findings([finding]))
+        over()
+
+    def parts(self, geometry: Geometry) -> PictureParts:
+        """Texture, teeth and mask."""
+        over = self._step("parts", "Collecting skin and teeth.")
+        parts = picture_parts(self._clip.frames, geometry)
+        over()
+        return parts
+
+    def lips(self, geometry: Geometry, fit_lips: FitLips) -> F32:
+        """Write the motion stage; the coefficients f32[N, C] that the clip's sound asks for."""
+        folder = self._place.root / "lips"
+        if folder.exists():
+            with np.load(folder / VOICE, allow_pickle=False) as arrays:
+                return np.asarray(arrays["coefficients"], np.float32)
+        over = self._step("lips", "Fitting the lips to the voice.")
+        clip = self._clip
+        try:
+            lips = fit_lips(measured_of(geometry), clip.sound, [cut / 25.0 for cut in clip.cuts])
+        except ValueError as error:
+            raise PersonFileError(str(error)) from error
+        with self._place.new_folder("lips") as partial:
+            lips.write(partial)
+            coefficients = spoken(lips, clip.sound, len(clip.frames), clip.cuts)
+            np.savez(partial / VOICE, coefficients=coefficients)
+            write_json(partial / "about.json", lips.about)
+        over()
+        return coefficients
+
+    def renderer(
+        self, examples: Examples, seen: NDArray[np.int64], tell: Callable[[Progress], None]
+    ) -> tuple[Renderer, Plan, str | None]:
+        """Train, for the time that is left."""
+        settings = self._place.settings
+        folder = self._place.root / "renderer"
+        start = generic_renderer()
+        plan = self._plan(examples, start)
+        over = self._step(
+            "renderer",
+            f"Training the renderer: {plan.steps} steps"
+            + (", the later ones against an adversary." if settings.adversarial else "."),
+        )
+        alarms: list[str | None] = [None]
+
+        def watch(progress: Progress) -> None:
+            alarms[0] = progress.alarm
+            tell(progress)
+
+        renderer = train(
+            examples,
+            folder,
+            plan,
+            frames=seen,
+            start=start,
+            device=settings.device,
+            tell=watch,
+        )
+        over()
+        return renderer, plan, alarms[0]
+
+    def _plan(self, examples: Examples, start: Renderer) -> Plan:
+        """The plan that was made before, or one for the time that is left."""
+        path = self._place.root / "renderer" / "plan.json"
+        if path.exists():
+            return Plan(**json.loads(path.read_text("utf-8")))
+        settings = self._place.settings
+        spent = time.monotonic() - self._began
+        left = max(LEAST_TRAINING_S, 60.0 * settings.minutes - spent - RESERVED_S)
+        plan = schedule(
+            left,
+            step_seconds=self._trial(examples, start, adversarial=False),
+            adversarial_step_seconds=(
+                self._trial(examples, start, adversarial=True) if settings.adversarial else None
+            ),
+            seed=settings.seed,
+        )
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, asdict(plan))
+        return plan
+
+    def _trial(self, examples: Examples, start: Renderer, *, adversarial: bool) -> float:
+        """How long a step takes, in seconds."""
+        plan = Plan(TRIAL_STEPS, adversarial_from=0 if adversarial else None)
+        took: list[float] = []
+        with self._place.new_folder("trial") as folder:
+            train(
+                examples,
+                folder,
+                plan,
+                start=start,
+                device=self._place.settings.device,
+                tell=lambda progress: took.append(progress.seconds),
+            )
+        return took[-1]
+
+    def made_by(self, plan: Plan, judged: NDArray[np.int64]) -> dict[str, Any]:
+        """What the person file says of its making."""
+        settings = self._place.settings
+        own = ("name", "display_name", "seed", "held_out")
+        return {
+            "tool": "visavis finetune",
+            "version": __version__,
+            "clip_sha256": self._clip.sha256,
+            "clip_frames": len(self._clip.frames),
+            "settings": {
+                **{name: value for name, value in asdict(settings).items() if name not in own},
+                "steps": plan.steps,
+                "adversarial_from": plan.adversarial_from,
+                "held_out": [int(judged[0]), int(judged[-1]) + 1],
+            },
+            "seed": settings.seed,
+            "made_on": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        }
+
+    def write(
+        self,
+        geometry: Geometry,
+        parts: PictureParts,
+        examples: Examples,
+        before: slice,
+        renderer: Renderer,
+        *,
+        about: Mapping[str, Any],
+        notices: str,
+    ) -> None:
+        """Write the folder that is exported."""
+        over = self._step("write", "Putting the person together.")
+        with self._place.new_folder("person") as partial:
+            write_folder(
+                partial,
+                self._clip.frames[before],
+                geometry.of(before),
+                parts,
+                calibration(examples),
+                renderer,
+                about=about,
+                notices=notices,
+            )
+            shutil.copytree(self._place.root / "lips", partial / "motion")
+        over()
+
+    def judge(
+        self,
+        geometry: Geometry,
+        judged: NDArray[np.int64],
+        taught: NDArray[np.int64],
+        tracker: Path,
+        alarm: str | None,
+    ) -> dict[str, float]:
+        """Write the report, of the renderer as it was before it saw the judged frames.
+
+        Returns:
+            the figures of it that are known.
+        """
+        over = self._step("report", "Measuring on what was held out.")
+        root = self._place.root
+        earlier = held_out_path(root / "renderer")
+        person = read_person(person_bytes(root / "person", renderer=earlier))
+        lips = json.loads((root / "lips" / "about.json").read_text("utf-8"))
+        measured = report(
+            person,
+            from_geometry(person, self._clip.frames, geometry, self._clip.sound),
+            held_out=judged,
+            training=taught,
+            tracker=tracker,
+            seen=earlier is None,
+            notes={
+                "seconds": self.seconds,
+                "peak_mib": _peak_mib(),
+                "alarm": alarm or "none",
+                "lips": lips,
+            },
+        )
+        write_report(measured, root)
+        over()
+        return {
+            name: round(value, 4) for name, value in measured.figures.items() if value is not None
+        }
+
+    def export(self, about: Mapping[str, Any]) -> int:
+        """Write the person file; its size in bytes."""
+        over = self._step("export", "Writing the person file.")
+        place = self._place
+        write_json(place.root / "person" / "about.json", about)
+        temporary = place.person_file.with_suffix(".partial")
+        temporary.write_bytes(person_bytes(place.root / "person"))
+        size = temporary.stat().st_size
+        identifier, _ = peek_person(temporary)
+        Record.read(place.root.resolve()).add_made(place.person_file, identifier)
+        temporary.replace(place.person_file)
+        over()
+        return size
