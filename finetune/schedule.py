@@ -6,7 +6,7 @@ from visavis.finetune.renderer.train import START_RATE, Plan
 
 __all__ = ["schedule"]
 
-LEAST_STEPS, MOST_STEPS = 100, 40_000
+LEAST_STEPS, MOST_STEPS = 40, 40_000
 ALONE = 0.35  # of the time, before the adversary comes in
 WHOLE = 0.8  # of the steps, before the held-out frames come in
 
