@@ -29,6 +29,7 @@ from aiortc.rtcrtpparameters import (
     RTCRtpReceiveParameters,
 )
 from aiortc.rtcrtpreceiver import StreamStatistics
+from aiortc.rtcrtpsender import RTP_HISTORY_SIZE  # type: ignore[attr-defined]
 
 from visavis.server.media.feedback import ReportReader
 from visavis.server.media.redundancy import split_red
@@ -148,8 +149,10 @@ def on_feedback(
     sender._handle_rtcp_packet = handle  # type: ignore[method-assign]
 
 
-def pace(sender: RTCRtpSender, pacer: BurstPacer) -> None:
+def pace(sender: RTCRtpSender, pacer: BurstPacer, on_sent: Callable[[int], None]) -> None:
     """Spread the packets of this sender's large frames; after setLocalDescription.
+
+    ``on_sent`` is told the sequence number of each packet of it.
 
     Only what the sender's own task sends is held up. Retransmissions leave from the task that reads
     the transport, which must not wait.
@@ -162,10 +165,26 @@ def pace(sender: RTCRtpSender, pacer: BurstPacer) -> None:
             wait = pacer.wait(len(data), time.monotonic())
             if wait >= SHORTEST_WAIT:
                 await asyncio.sleep(wait)
+            on_sent(int.from_bytes(data[2:4], "big"))
         await send(data)
 
     assert hasattr(sender, "_RTCRtpSender__rtp_task")
     transport._send_rtp = paced  # type: ignore[method-assign]
+
+
+def limit_repairs(sender: RTCRtpSender, allows: Callable[[int, int], bool]) -> None:
+    """Ask before a packet is sent again: ``allows(sequence number, bytes)``."""
+    again = sender._retransmit
+
+    async def limited(sequence_number: int) -> None:
+        history: dict[int, rtp.RtpPacket] = _get(sender, "rtp_history")
+        packet = history.get(sequence_number % RTP_HISTORY_SIZE)
+        if packet is None or packet.sequence_number != sequence_number:
+            return
+        if allows(sequence_number, len(packet.payload)):
+            await again(sequence_number)
+
+    sender._retransmit = limited  # type: ignore[method-assign]
 
 
 def tap_receiver(

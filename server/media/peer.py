@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,6 +36,7 @@ from visavis.server.media.sdp import (
 from visavis.server.media.tracks import PacketTrack
 from visavis.server.media.transport import TransportEvents
 from visavis.server.rate.pacing import BurstPacer
+from visavis.server.rate.repair import RepairBudget
 
 __all__ = ["Peer", "PeerNetwork"]
 
@@ -98,6 +100,7 @@ class Peer:
         self._username = ""
         self._candidates = 0
         self._pacer = BurstPacer()
+        self._repair = RepairBudget()
         servers = [
             RTCIceServer(urls=s.url, username=s.username, credential=s.credential)
             for s in ice_servers
@@ -159,7 +162,8 @@ class Peer:
             await connection.setLocalDescription()
             for transceiver in connection.getTransceivers():
                 if transceiver.kind == "video":
-                    private.pace(transceiver.sender, self._pacer)
+                    private.pace(transceiver.sender, self._pacer, self._sent)
+                    private.limit_repairs(transceiver.sender, self._repairs)
         except (ValueError, InvalidAccessError, InvalidStateError, OperationError) as error:
             raise OfferError(f"The offer cannot be answered: {error}.") from error
         if "a=candidate:" not in connection.localDescription.sdp:
@@ -247,8 +251,22 @@ class Peer:
 
     def send_face(self, encoded: Encoded, pts: int) -> bool:
         """Send a frame, ``pts`` at 90 kHz; False if an older one had to be dropped for it."""
-        self._pacer.rate = encoded.bit_rate or self._pacer.rate
+        self._pacer.rate = self._repair.rate = encoded.bit_rate or self._pacer.rate
+        if encoded.key:
+            self._repair.key_frame(pts / VIDEO_CLOCK_RATE)
         return self.face.put(encoded.data, pts)
+
+    def _sent(self, sequence: int) -> None:
+        self._repair.sent(sequence, self.face.media_seconds)
+
+    def _repairs(self, sequence: int, size: int) -> bool:
+        """Whether a packet of the picture is sent again."""
+        now = time.monotonic()
+        if self._repair.allows(sequence, size, now):
+            return True
+        if self._repair.wants_key_frame(sequence, now):
+            self._events.key_frame()
+        return False
 
     def takes_face(self, ahead: int) -> bool:
         """Always: the bit rate follows the path."""
