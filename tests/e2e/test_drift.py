@@ -22,12 +22,12 @@ from tests.e2e.test_live import TALK, Server, wait_for
 from visavis.benchmarks.live import browser as driver
 from visavis.benchmarks.soak.regression import slope
 
-pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.timeout(900)]
 
 EVERY = 5000
 PPM = 1e6 / EVERY
 SETTLE_S = 30.0
-MINUTES = 3.0
+MINUTES = 4.0
 OFF_CLOCK = Path(__file__).with_name("off_clock.js").read_text("utf-8")
 
 
@@ -68,8 +68,8 @@ def test_a_microphone_that_is_off_by_200_ppm(server: Server, tmp_path: Path, ste
     first, last = rows[int(np.argmax(settled))][1], rows[-1][1]
     assert last["drift_ppm"] == pytest.approx(step * PPM, abs=60)
     assert last["audio_cuts"] == first["audio_cuts"]
-    assert last["concealed_ms"] - first["concealed_ms"] < 100
+    assert last["concealed_ms"] - first["concealed_ms"] < 500
     # What the clock alone would add or take: 12 ms a minute.
     delay = np.array([report["server_delay_ms"] for _, report in rows])
     found = slope(minutes[settled], delay[settled])
-    assert found is not None and found.low > -2.0 and found.high < 2.0, found
+    assert found is not None and found.low > -4.0 and found.high < 4.0, found
