@@ -13,7 +13,8 @@ import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,11 @@ def finetune(
         PersonFileError: the clip cannot be used; the message says why.
         ConfigError: there is no room, or no tracker.
     """
+    wanted = place.settings.held_out
+    if wanted is not None and wanted[1] > len(clip.frames):
+        raise ConfigError(
+            f"The clip has {len(clip.frames)} frames; {wanted[0]}:{wanted[1]} is not in it."
+        )
     work = _Work(place, clip, say)
     geometry = work.geometry(tracker)
     try:
@@ -128,13 +134,7 @@ def finetune(
         voice=voice[chosen],
         whole=geometry,
     )
-    judged = held_out(geometry, clip.cuts)
-    if place.settings.held_out is not None:
-        judged = np.arange(*place.settings.held_out)
-        if not len(judged) or judged[0] < 0 or judged[-1] >= len(geometry.pose):
-            raise ConfigError(
-                f"The clip has {len(geometry.pose)} frames; {place.settings.held_out} is not in it."
-            )
+    judged = held_out(geometry, clip.cuts) if wanted is None else np.arange(*wanted)
     seen = np.flatnonzero(~np.isin(chosen, judged))
     renderer, plan, alarm = work.renderer(examples, seen, tell)
     about: dict[str, Any] = {
@@ -172,41 +172,37 @@ class _Work:
         self._began = time.monotonic()
         self.seconds: dict[str, float] = {}
 
-    def _step(self, name: str, sentence: str) -> Callable[[], None]:
+    @contextmanager
+    def _step(self, name: str, sentence: str) -> Iterator[None]:
+        """Say what is done, and note how long it took."""
         self._say(sentence)
         began = time.monotonic()
-
-        def over() -> None:
-            self.seconds[name] = round(time.monotonic() - began, 1)
-
-        return over
+        yield
+        self.seconds[name] = round(time.monotonic() - began, 1)
 
     def geometry(self, tracker: Path) -> Geometry:
         """Where head and mouth are in every frame."""
         path = self._place.root / "geometry.npz"
         if path.exists():
             return load_geometry(path)
-        over = self._step("track", f"Tracking the face through {len(self._clip.frames)} frames.")
-        track = track_clip(self._clip.frames, tracker, self._place.root / "track")
-        geometry = fit_geometry(track, cuts=self._clip.cuts)
-        save_geometry(geometry, path)
-        over()
+        with self._step("track", f"Tracking the face through {len(self._clip.frames)} frames."):
+            track = track_clip(self._clip.frames, tracker, self._place.root / "track")
+            geometry = fit_geometry(track, cuts=self._clip.cuts)
+            save_geometry(geometry, path)
         return geometry
 
     def sync(self, geometry: Geometry, base: Person) -> None:
         """Say where the sound is out of step."""
-        over = self._step("sync", "Comparing lips and sound.")
-        lips = PersonLips(base, max(base.lookaheads_ms))
-        finding = sync_finding(measure_sync(geometry.aperture, self._clip.sound, lips))
-        if finding is not None:
-            self._say(format_findings([finding]))
-        over()
+        with self._step("sync", "Comparing lips and sound."):
+            lips = PersonLips(base, max(base.lookaheads_ms))
+            finding = sync_finding(measure_sync(geometry.aperture, self._clip.sound, lips))
+            if finding is not None:
+                self._say(format_findings([finding]))
 
     def parts(self, geometry: Geometry) -> PictureParts:
         """Texture, teeth and mask."""
-        over = self._step("parts", "Collecting skin and teeth.")
-        parts = picture_parts(self._clip.frames, geometry)
-        over()
+        with self._step("parts", "Collecting skin and teeth."):
+            parts = picture_parts(self._clip.frames, geometry)
         return parts
 
     def lips(self, geometry: Geometry, fit_lips: FitLips) -> F32:
@@ -215,18 +211,19 @@ class _Work:
         if folder.exists():
             with np.load(folder / VOICE, allow_pickle=False) as arrays:
                 return np.asarray(arrays["coefficients"], np.float32)
-        over = self._step("lips", "Fitting the lips to the voice.")
-        clip = self._clip
-        try:
-            lips = fit_lips(measured_of(geometry), clip.sound, [cut / 25.0 for cut in clip.cuts])
-        except ValueError as error:
-            raise PersonFileError(str(error)) from error
-        with self._place.new_folder("lips") as partial:
-            lips.write(partial)
-            coefficients = spoken(lips, clip.sound, len(clip.frames), clip.cuts)
-            np.savez(partial / VOICE, coefficients=coefficients)
-            write_json(partial / "about.json", lips.about)
-        over()
+        with self._step("lips", "Fitting the lips to the voice."):
+            clip = self._clip
+            try:
+                lips = fit_lips(
+                    measured_of(geometry), clip.sound, [cut / 25.0 for cut in clip.cuts]
+                )
+            except ValueError as error:
+                raise PersonFileError(str(error)) from error
+            with self._place.new_folder("lips") as partial:
+                lips.write(partial)
+                coefficients = spoken(lips, clip.sound, len(clip.frames), clip.cuts)
+                np.savez(partial / VOICE, coefficients=coefficients)
+                write_json(partial / "about.json", lips.about)
         return coefficients
 
     def renderer(
@@ -237,27 +234,26 @@ class _Work:
         folder = self._place.root / "renderer"
         start = generic_renderer()
         plan = self._plan(examples, start)
-        over = self._step(
+        with self._step(
             "renderer",
             f"Training the renderer: {plan.steps} steps"
             + (", the later ones against an adversary." if settings.adversarial else "."),
-        )
-        alarms: list[str | None] = [None]
+        ):
+            alarms: list[str | None] = [None]
 
-        def watch(progress: Progress) -> None:
-            alarms[0] = progress.alarm
-            tell(progress)
+            def watch(progress: Progress) -> None:
+                alarms[0] = progress.alarm
+                tell(progress)
 
-        renderer = train(
-            examples,
-            folder,
-            plan,
-            frames=seen,
-            start=start,
-            device=settings.device,
-            tell=watch,
-        )
-        over()
+            renderer = train(
+                examples,
+                folder,
+                plan,
+                frames=seen,
+                start=start,
+                device=settings.device,
+                tell=watch,
+            )
         return renderer, plan, alarms[0]
 
     def _plan(self, examples: Examples, start: Renderer) -> Plan:
@@ -326,8 +322,10 @@ class _Work:
         notices: str,
     ) -> None:
         """Write the folder that is exported."""
-        over = self._step("write", "Putting the person together.")
-        with self._place.new_folder("person") as partial:
+        with (
+            self._step("write", "Putting the person together."),
+            self._place.new_folder("person") as partial,
+        ):
             write_folder(
                 partial,
                 self._clip.frames[before],
@@ -339,7 +337,6 @@ class _Work:
                 notices=notices,
             )
             shutil.copytree(self._place.root / "lips", partial / "motion")
-        over()
 
     def judge(
         self,
@@ -354,41 +351,39 @@ class _Work:
         Returns:
             the figures of it that are known.
         """
-        over = self._step("report", "Measuring on what was held out.")
-        root = self._place.root
-        earlier = held_out_path(root / "renderer")
-        person = read_person(person_bytes(root / "person", renderer=earlier))
-        lips = json.loads((root / "lips" / "about.json").read_text("utf-8"))
-        measured = report(
-            person,
-            from_geometry(person, self._clip.frames, geometry, self._clip.sound),
-            held_out=judged,
-            training=taught,
-            tracker=tracker,
-            seen=earlier is None,
-            notes={
-                "seconds": self.seconds,
-                "peak_mib": _peak_mib(),
-                "alarm": alarm or "none",
-                "lips": lips,
-            },
-        )
-        write_report(measured, root)
-        over()
+        with self._step("report", "Measuring on what was held out."):
+            root = self._place.root
+            earlier = held_out_path(root / "renderer")
+            person = read_person(person_bytes(root / "person", renderer=earlier))
+            lips = json.loads((root / "lips" / "about.json").read_text("utf-8"))
+            measured = report(
+                person,
+                from_geometry(person, self._clip.frames, geometry, self._clip.sound),
+                held_out=judged,
+                training=taught,
+                tracker=tracker,
+                seen=earlier is None,
+                notes={
+                    "seconds": self.seconds,
+                    "peak_mib": _peak_mib(),
+                    "alarm": alarm or "none",
+                    "lips": lips,
+                },
+            )
+            write_report(measured, root)
         return {
             name: round(value, 4) for name, value in measured.figures.items() if value is not None
         }
 
     def export(self, about: Mapping[str, Any]) -> int:
         """Write the person file; its size in bytes."""
-        over = self._step("export", "Writing the person file.")
-        place = self._place
-        write_json(place.root / "person" / "about.json", about)
-        temporary = place.person_file.with_suffix(".partial")
-        temporary.write_bytes(person_bytes(place.root / "person"))
-        size = temporary.stat().st_size
-        identifier, _ = peek_person(temporary)
-        Record.read(place.root.resolve()).add_made(place.person_file, identifier)
-        temporary.replace(place.person_file)
-        over()
+        with self._step("export", "Writing the person file."):
+            place = self._place
+            write_json(place.root / "person" / "about.json", about)
+            temporary = place.person_file.with_suffix(".partial")
+            temporary.write_bytes(person_bytes(place.root / "person"))
+            size = temporary.stat().st_size
+            identifier, _ = peek_person(temporary)
+            Record.read(place.root.resolve()).add_made(place.person_file, identifier)
+            temporary.replace(place.person_file)
         return size
