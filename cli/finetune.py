@@ -76,26 +76,30 @@ def run(args: argparse.Namespace) -> int:
             f"This needs {error.name}: pip install 'visavis[cpu,finetune]'."
         ) from error
     show = Show()
-    outcome = make(
-        Request(
-            video=args.video,
-            out=args.out,
-            name=args.name,
-            device=args.device,
-            minutes=args.minutes,
-            seed=args.seed,
-            resume=args.resume,
-            consent=args.consent,
-            licence=args.licence,
-            adversarial=args.adversarial,
-            sound_offset_ms=args.sound_offset,
-            held_out=args.held_out,
-            tracker=args.tracker,
-        ),
-        base=load("presenter"),
-        say=show.say,
-        tell=show.tell,
-    )
+    try:
+        outcome = make(
+            Request(
+                video=args.video,
+                out=args.out,
+                name=args.name,
+                device=args.device,
+                minutes=args.minutes,
+                seed=args.seed,
+                resume=args.resume,
+                consent=args.consent,
+                licence=args.licence,
+                adversarial=args.adversarial,
+                sound_offset_ms=args.sound_offset,
+                held_out=args.held_out,
+                tracker=args.tracker,
+            ),
+            base=load("presenter"),
+            say=show.say,
+            tell=show.tell,
+        )
+    except KeyboardInterrupt:
+        show.say(f"Interrupted. What was made lies in {args.out}; --resume goes on.")
+        return ExitCode.INTERRUPTED
     show.say(f"{outcome.person}: {outcome.size / 1e6:.1f} MB, {outcome.steps} steps.")
     show.say(f"Meet it: visavis serve --person {outcome.person}")
     return ExitCode.OK

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -113,30 +115,48 @@ def make(
     place = Workplace.open(request.out, settings, sha256, resume=request.resume)
     write_json(place.root / "check.json", {"findings": [asdict(f) for f in checked.findings]})
     place.require_room(checked.plan.frames)
-    clip = ingest(
-        request.video,
-        place.root / "clip",
-        checked.plan,
-        sound_offset_ms=request.sound_offset_ms,
-    )
-    outcome = finetune(
-        place,
-        clip,
-        tracker=tracker,
-        base=base,
-        fit_lips=fit_lips or partial(lips_of_clip, restore_motion(base)),
-        consent=consent,
-        licence=request.licence,
-        notices=request.notices,
-        say=say,
-        tell=tell,
-    )
+    with _what_lacks(place):
+        clip = ingest(
+            request.video,
+            place.root / "clip",
+            checked.plan,
+            sound_offset_ms=request.sound_offset_ms,
+        )
+        outcome = finetune(
+            place,
+            clip,
+            tracker=tracker,
+            base=base,
+            fit_lips=fit_lips or partial(lips_of_clip, restore_motion(base)),
+            consent=consent,
+            licence=request.licence,
+            notices=request.notices,
+            say=say,
+            tell=tell,
+        )
     if request.consent is None:
         say(
             "The person's consent is not stated (--consent), so visavis serve will refuse this "
             "person unless it is told --i-have-consent."
         )
     return outcome
+
+
+@contextmanager
+def _what_lacks(place: Workplace) -> Iterator[None]:
+    """Turn a full disk or memory into a sentence; what was made stays."""
+    try:
+        yield
+    except MemoryError as error:
+        raise ConfigError(
+            f"There is not enough memory; what was made lies in {place.root}, and --resume goes on."
+        ) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ConfigError(
+            f"The disk of {place.root} is full; make room, and --resume goes on."
+        ) from error
 
 
 def _device(wanted: str) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 
 from visavis.engines.errors import ConfigError
+from visavis.finetune import make as making
 from visavis.finetune.environment import find_tracker
 from visavis.finetune.make import Request, make
 from visavis.finetune.record import Record
@@ -119,6 +123,25 @@ def test_what_is_wrong_is_said_before_anything_is_made(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="me.mp4 cannot be read"):
         ask()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [(OSError(errno.ENOSPC, "No space left on device"), "is full"), (MemoryError(), "memory")],
+)
+def test_what_lacks_is_a_sentence_and_the_rest_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, word: str
+) -> None:
+    video = tmp_path / "me.mp4"
+    video.write_bytes(b"a video")
+    plan = SimpleNamespace(frames=300)
+    checked = SimpleNamespace(findings=(), require_accepted=lambda: None, plan=plan)
+    monkeypatch.setattr(making, "find_tracker", lambda given: Path("python"))
+    monkeypatch.setattr(making, "check_video", lambda *given: checked)
+    monkeypatch.setattr(making, "ingest", Mock(side_effect=error))
+    with pytest.raises(ConfigError, match=f"{word}.*--resume"):
+        make(Request(video, tmp_path / "me"), base=None, say=print, tell=print)  # type: ignore[arg-type]
+    assert Record.read(tmp_path / "me").clip_sha256 == sha256_of(video)
 
 
 def test_the_generic_renderer_is_packed_and_unpacked(tmp_path: Path) -> None:
