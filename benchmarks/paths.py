@@ -12,11 +12,11 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from visavis.benchmarks import turn
+from visavis.benchmarks.extra import require_extra
 from visavis.benchmarks.figures import at, number, verdict
 from visavis.benchmarks.live import MIDDLE, driver_pid
 from visavis.benchmarks.live.browser import find_chromium, launched
@@ -58,8 +58,7 @@ def run(
     """
     if seconds < LEAST_SECONDS:
         raise ConfigError(f"The benchmark of paths needs at least {LEAST_SECONDS} seconds.")
-    if find_spec("psutil") is None or find_spec("playwright") is None:
-        raise ConfigError("This benchmark needs the [bench] extra: pip install 'visavis[bench]'.")
+    require_extra("paths", "psutil", "playwright")
     program = find_chromium(chromium)
     loaded = load(person)
     mouth, control = boxes(loaded) or (MIDDLE, MIDDLE)

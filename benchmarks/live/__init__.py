@@ -10,10 +10,10 @@ from __future__ import annotations
 import datetime
 import os
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from visavis.benchmarks.extra import require_extra
 from visavis.benchmarks.live.browser import Box, find_chromium, launched
 from visavis.benchmarks.live.machine import machine, versions
 from visavis.benchmarks.live.mouth_box import boxes
@@ -58,10 +58,7 @@ def run(
     """
     if seconds < LEAST_SECONDS:
         raise ConfigError(f"The live benchmark needs at least {LEAST_SECONDS} seconds.")
-    if find_spec("psutil") is None or find_spec("playwright") is None:
-        raise ConfigError(
-            "The live benchmark needs the [bench] extra: pip install 'visavis[bench]'."
-        )
+    require_extra("live", "psutil", "playwright")
     program = find_chromium(chromium)
     loaded = load(person)
     areas = boxes(loaded) or (MIDDLE, MIDDLE)

@@ -12,10 +12,10 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from visavis.benchmarks.extra import require_extra
 from visavis.benchmarks.live.browser import find_chromium, launched
 from visavis.benchmarks.live.machine import machine, versions
 from visavis.benchmarks.live.persons import load, own_speech
@@ -62,10 +62,7 @@ def run(
     for name in scenarios:
         if name not in SCENARIOS:
             raise ConfigError(f"There is no scenario {name}; there are {', '.join(SCENARIOS)}.")
-    if find_spec("psutil") is None or find_spec("playwright") is None:
-        raise ConfigError(
-            "The network benchmark needs the [bench] extra: pip install 'visavis[bench]'."
-        )
+    require_extra("network", "psutil", "playwright")
     lengths = lengths or Lengths()
     program = find_chromium(chromium)
     loaded = load(person)

@@ -17,7 +17,6 @@ import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.benchmarks.extra import require_extra
 from visavis.benchmarks.live.machine import machine, versions
 from visavis.benchmarks.live.persons import load, own_speech
 from visavis.benchmarks.live.session import free_port, served
@@ -86,10 +86,7 @@ def run(
         PersonFileError: the person cannot be loaded.
         AudioInputError: it has no speech of its own.
     """
-    if find_spec("psutil") is None:
-        raise ConfigError(
-            "The soak benchmark needs the [bench] extra: pip install 'visavis[bench]'."
-        )
+    require_extra("soak", "psutil")
     if cycles is not None and cycles < 1:
         raise ConfigError("--cycles must be at least 1.")
     loaded = load(person)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from visavis.benchmarks import live
+from visavis.benchmarks import extra, live
 from visavis.benchmarks.live import browser
 from visavis.engines.errors import ConfigError
 
@@ -33,7 +33,7 @@ def test_the_given_chromium_is_taken(tmp_path: Path) -> None:
 def test_without_the_extra_it_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    monkeypatch.setattr(live, "find_spec", lambda name: None if name == missing else name)
+    monkeypatch.setattr(extra, "find_spec", lambda name: None if name == missing else name)
     with pytest.raises(ConfigError, match=r"visavis\[bench\]"):
         live.run(person="presenter")
 
