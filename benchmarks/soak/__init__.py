@@ -43,7 +43,6 @@ SETTLE_S = 3.0
 SAMPLE_EVERY_S = 1.0
 WARM_UP_SHARE = 0.15  # of the samples, at most WARM_UP_S; caches fill, buffers find their depth
 WARM_UP_S = 60.0
-FILLED_SHARE = 0.5  # of the run, from which on memory is looked at
 AT_ONCE = 2  # visitors that come and go
 STAY_S = (2.0, 20.0)
 PAUSE_S = (0.2, 3.0)
@@ -232,13 +231,10 @@ def _late(visitor: Visitor) -> dict[str, float]:
 def _slopes(notes: _Notes, *, per_cycle: bool) -> dict[str, dict[str, float] | None]:
     """Lines through all that follows the warming up."""
     x = notes.column("x")
-    count = np.arange(x.size)
     if per_cycle:
-        known = filled = count >= WARM_UP_SHARE * x.size
+        known = np.arange(x.size) >= WARM_UP_SHARE * x.size
     else:
         known = x * 60 >= min(WARM_UP_S, WARM_UP_SHARE * x.size * SAMPLE_EVERY_S)
-        # What is kept on purpose, decoded pictures above all, fills for many minutes.
-        filled = count >= FILLED_SHARE * x.size
     suffix = "_per_cycle" if per_cycle else ""
     scale = 1024.0 if per_cycle else 1.0
     columns = {
@@ -248,9 +244,4 @@ def _slopes(notes: _Notes, *, per_cycle: bool) -> dict[str, dict[str, float] | N
     }
     if not per_cycle:
         columns |= {name: notes.column(name) for name in ("delay", "offset", "server_delay")}
-    return {
-        name: rounded(
-            slope(x[filled], y[filled]) if "memory" in name else slope(x[known], y[known])
-        )
-        for name, y in columns.items()
-    }
+    return {name: rounded(slope(x[known], y[known])) for name, y in columns.items()}

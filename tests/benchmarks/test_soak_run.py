@@ -31,7 +31,7 @@ def test_its_result_is_plain_json_and_a_table(cycled: dict[str, Any]) -> None:
 
 
 def test_a_visitor_who_stays_has_a_delay_and_an_offset() -> None:
-    soaked = soak.run(leg="echo", minutes=0.35)
+    soaked = soak.run(leg="echo", minutes=0.25)
     assert soaked["failures"] == []
     for name in ("memory", "delay", "offset"):
         assert soaked["slopes"][name]["samples"] >= 8
