@@ -54,8 +54,7 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         "--adversarial",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="train against an adversary, which is sharper and slower "
-        "(on a GPU, or with 45 minutes and more)",
+        help="train against an adversary, too (on a GPU; a CPU is too slow for it)",
     )
     parser.add_argument(
         "--sound-offset", type=float, default=0.0, metavar="MS", help="move the sound later (0)"

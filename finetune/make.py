@@ -26,7 +26,6 @@ from visavis.finetune.workplace import Settings, Workplace, name_of, sha256_of, 
 __all__ = ["CPU_MINUTES", "Request", "make"]
 
 CPU_MINUTES = 15.0
-LONG_MINUTES = 45.0  # from which on the adversarial stage is run on a CPU, too
 UNSTATED = "not stated"
 
 
@@ -44,7 +43,7 @@ class Request:
         resume: go on with `out`.
         consent: what the person agreed to, in words; None where that is not stated.
         licence: of the person.
-        adversarial: whether to run the adversarial stage; None: on a GPU, or with 45 minutes.
+        adversarial: whether to run the adversarial stage; None: on a GPU.
         sound_offset_ms: the sound is moved later by so much.
         held_out: frames that the report judges by, first and one after the last; None: chosen.
         tracker: Python with MediaPipe; None: the usual place.
@@ -92,7 +91,7 @@ def make(
     device = _device(request.device)
     adversarial = request.adversarial
     if adversarial is None:
-        adversarial = device == "cuda" or request.minutes >= LONG_MINUTES
+        adversarial = device == "cuda"
     settings = Settings(
         name=name_of(display_name),
         display_name=display_name,
