@@ -13,7 +13,7 @@ import numpy as np
 __all__ = ["MAX_TARGET", "DriftEstimate", "Lateness"]
 
 RATE = 48_000
-WINDOW_SECONDS, WINDOW_PACKETS = 3.5, 100  # the longer of the two
+WINDOW_SECONDS, WINDOW_PACKETS = 2.5, 100  # the longer of the two
 MIN_PACKETS = 50
 JUMP_SECONDS = 1.0
 QUANTILE = 0.95
