@@ -2,7 +2,7 @@
 # make test    install what the tests need, and run them all
 # make install only make the environment (.venv/bin/visavis)
 # make finetune-env  what `visavis finetune` needs, the face tracker among it
-# make person  build the built-in person anew from its clip (hours on two cores; docs/person.md)
+# make person  make the built-in person anew from its clip (20 minutes; docs/finetune.md)
 PYTHON ?= python3
 VENV := .venv
 DEV := .venv-dev
