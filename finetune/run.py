@@ -68,19 +68,11 @@ class Outcome:
     Attributes:
         person: the file, and its size in bytes.
         steps: of the training.
-        adversarial: whether the adversarial stage was run.
-        alarm: what was wrong with it, or None.
-        seconds: by step of the work, of this run.
-        peak_mib: memory that was resident at most.
     """
 
     person: Path
     size: int
     steps: int
-    adversarial: bool
-    alarm: str | None
-    seconds: Mapping[str, float]
-    peak_mib: float
 
 
 def finetune(
@@ -147,15 +139,7 @@ def finetune(
     work.write(geometry, parts, examples, before, renderer, about=about, notices=notices)
     metrics = work.judge(geometry, judged, chosen[seen], tracker, alarm)
     size = work.export({**about, "made_by": {**about["made_by"], "metrics": metrics}})
-    return Outcome(
-        place.person_file,
-        size,
-        plan.steps,
-        plan.adversarial_from is not None,
-        alarm,
-        work.seconds,
-        _peak_mib(),
-    )
+    return Outcome(place.person_file, size, plan.steps)
 
 
 def _peak_mib() -> float:

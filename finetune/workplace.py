@@ -150,16 +150,13 @@ def sha256_of(path: Path) -> str:
     Raises:
         ConfigError: it cannot be read.
     """
-    digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read: {(error.strerror or str(error)).lower()}."
         ) from error
-    return digest.hexdigest()
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
