@@ -44,6 +44,31 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         description="Measure the engine alone: milliseconds a stage, frames a second a core.",
     )
     engine.add_argument("--seconds", type=int, default=10, help="length for each batch size (10)")
+    batch = kinds.add_parser(
+        "batch",
+        help="frames of many persons in one batch: what their own weights cost",
+        description=(
+            "Measure the renderers of many persons: a launch for each, one launch with weights as "
+            "inputs, and one launch with one set of weights, which the others are compared with."
+        ),
+    )
+    batch.add_argument(
+        "--persons",
+        type=_count,
+        nargs="+",
+        default=(1, 8, 64),
+        metavar="N",
+        help="how many share a batch (1 8 64)",
+    )
+    batch.add_argument(
+        "--frames", type=_count, default=16, help="of a batch; of more persons one each (16)"
+    )
+    batch.add_argument("--repeats", type=_count, default=5, help="of every way (5)")
+    batch.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where to measure (cpu)"
+    )
+    add_json(batch)
+    batch.set_defaults(run=run_batch)
     network = kinds.add_parser(
         "network",
         help="bad paths: loss, jitter, a blackout; beside aiortc as it comes",
@@ -110,6 +135,14 @@ def _seconds(text: str) -> float:
     value = float(text)
     if not 0 < value < 1e6:
         raise argparse.ArgumentTypeError(f"{text} is not a length of time")
+    return value
+
+
+def _count(text: str) -> int:
+    """A positive whole number, for argparse."""
+    value = int(text)
+    if not 0 < value <= 4096:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of them")
     return value
 
 
@@ -182,4 +215,18 @@ def run_engine(args: argparse.Namespace) -> int:
         print_json(result)
     else:
         print(engine.table(result))
+    return ExitCode.OK
+
+
+def run_batch(args: argparse.Namespace) -> int:
+    """``visavis bench batch``."""
+    from visavis.benchmarks import batch
+
+    result = batch.run(
+        persons=args.persons, frames=args.frames, device=args.device, repeats=args.repeats
+    )
+    if args.json:
+        print_json(result)
+    else:
+        print(batch.table(result))
     return ExitCode.OK

@@ -120,7 +120,9 @@ def _add_person(kinds: Commands[argparse.ArgumentParser]) -> None:
         "--sound-offset", type=float, default=0.0, metavar="MS",
         help="move the video's sound later by so much (0)",
     )  # fmt: skip
-    person.add_argument("--out", type=Path, metavar="DIR", help="write report.html and report.json")
+    person.add_argument(
+        "--out", type=Path, metavar="DIR", help="write report.html, report.json and report.md"
+    )
     person.add_argument("--blind", type=Path, metavar="DIR", help="write 40 pairs for a blind test")
     person.add_argument(
         "--draws", type=whole(1), default=1000, help="draws of the bootstrap (1000)"

@@ -23,6 +23,7 @@ class ExitCode(IntEnum):
     INPUT_REFUSED = 5
     """A sound or video cannot be read or used."""
     CHECK_FAILED = 6
-    """``doctor`` found something that stands in the way, or a benchmark missed a target."""
+    """``doctor`` found something that stands in the way, a benchmark missed a target, or a network
+    does not compute what the trained one does."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C."""

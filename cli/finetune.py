@@ -62,6 +62,24 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--held-out", type=_frames, metavar="A:B", help="frames that the report judges by (chosen)"
     )
+    parser.add_argument(
+        "--face-model", type=Path, metavar="MAT", help="a licensed face model of yours, to fit"
+    )
+    parser.add_argument(
+        "--expression-model", type=Path, metavar="DIR", help="its expressions, where they are apart"
+    )
+    parser.add_argument(
+        "--crop",
+        type=int,
+        choices=(192, 256, 384),
+        default=192,
+        help="pixels of the renderer's picture; more wants a larger face, and a GPU (192)",
+    )
+    parser.add_argument(
+        "--prepare",
+        action="store_true",
+        help="do all but the training, which --resume may do elsewhere",
+    )
     parser.add_argument("--tracker", type=Path, metavar="PYTHON", help="a Python with MediaPipe")
     parser.set_defaults(run=run)
 
@@ -91,6 +109,10 @@ def run(args: argparse.Namespace) -> int:
                 sound_offset_ms=args.sound_offset,
                 held_out=args.held_out,
                 tracker=args.tracker,
+                face_model=args.face_model,
+                expression_model=args.expression_model,
+                crop=args.crop,
+                prepare=args.prepare,
             ),
             base=load("presenter"),
             say=show.say,
@@ -99,6 +121,9 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         show.say(f"Interrupted. What was made lies in {args.out}; --resume goes on.")
         return ExitCode.INTERRUPTED
+    if outcome is None:
+        show.say(f"{args.out} is prepared; the same command with --resume trains.")
+        return ExitCode.OK
     show.say(f"{outcome.person}: {outcome.size / 1e6:.1f} MB, {outcome.steps} steps.")
     show.say(f"Meet it: visavis serve --person {outcome.person}")
     return ExitCode.OK

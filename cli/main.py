@@ -11,11 +11,23 @@ import sys
 from collections.abc import Sequence
 
 from visavis import __version__
-from visavis.cli import bench, delete, doctor, evaluate, finetune, info, render, serve
+from visavis.cli import (
+    bench,
+    delete,
+    doctor,
+    evaluate,
+    export,
+    finetune,
+    info,
+    render,
+    serve,
+    verify,
+)
 from visavis.cli.exit_codes import ExitCode
 from visavis.engines.errors import (
     AudioInputError,
     ConfigError,
+    DeviationError,
     PersonFileError,
     UnknownLookahead,
     UnknownPerson,
@@ -50,7 +62,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         "-v", "--verbose", action="count", default=0, help="say more; twice for debugging"
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for subcommand in (serve, render, finetune, info, delete, bench, evaluate, doctor):
+    for subcommand in (
+        serve,
+        render,
+        finetune,
+        export,
+        verify,
+        info,
+        delete,
+        bench,
+        evaluate,
+        doctor,
+    ):
         subcommand.add_parser(commands)
     args = parser.parse_args(argv)
     logging.basicConfig(
@@ -80,5 +103,7 @@ def exit_code(error: VisavisError) -> ExitCode:
             return ExitCode.PERSON_REFUSED
         case AudioInputError():
             return ExitCode.INPUT_REFUSED
+        case DeviationError():
+            return ExitCode.CHECK_FAILED
         case _:
             return ExitCode.FAILURE

@@ -1,8 +1,9 @@
-"""Operation `walk@1`: the person's own frames, decoded from H.264 as the walk comes to them.
+"""Operation `walk@2`: the person's own frames, decoded from H.264 as the walk comes to them.
 
 The video has short closed groups of pictures, so that any frame is a few decodes away. Decoded
-groups are kept within a budget of bytes, shared by all sessions of the person; in every tick one
-picture is decoded ahead for each session, so that no tick waits for a whole group.
+groups are kept within a budget of bytes, shared by all sessions of the person; in every tick up to
+two pictures are decoded ahead for each session, so that no tick waits for a whole group. Eyes that
+blink are few and small: they are cut out when the person is loaded.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
+from visavis.engines.bearing import Hold, held
 from visavis.engines.errors import EngineError, PersonFileError
-from visavis.engines.raster_kernels import blend_frames
-from visavis.engines.walk import FrameChoice, Walk, WalkState
+from visavis.engines.walk import Cue, FrameChoice, Walk, WalkState
+from visavis.engines.warp import EyePatch, HeadWarp
 
 __all__ = ["Background", "Clip"]
 
 U8 = NDArray[np.uint8]
 
 BUDGET_BYTES = 128 << 20
-AHEAD = 24  # ticks
+AHEAD = 28  # ticks
+A_TICK = 2  # pictures that are decoded ahead: a jump shows two places at once
 
 
 class _Group:
@@ -137,24 +140,39 @@ class Clip:
 
 
 class Background:
-    """The stage: what `walk` chooses, as pictures.
+    """The stage: what `walk` chooses, as pictures whose heads are where it wants them.
 
     Args:
-        params: of `walk.Walk`; "budget_bytes" for decoded pictures, 128 MiB where it is not given.
-        parts: of `walk.Walk`; video, mp4.
+        params: of `walk.Walk` and `warp.HeadWarp`; "budget_bytes" for decoded pictures, 128 MiB
+            where it is not given.
+        parts: of `walk.Walk` and `warp.HeadWarp`; video, mp4.
 
     Raises:
         PersonFileError: the parts do not fit together.
+        EngineError: the video cannot be decoded.
     """
 
     def __init__(self, params: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
         self._clip = Clip(parts["video"], budget=int(params.get("budget_bytes", BUDGET_BYTES)))
-        size = {"width": self._clip.width, "height": self._clip.height}
-        self._walk = Walk({**params, **size}, parts)
-        if len(self._clip) != len(self._walk.pose):
-            raise PersonFileError(
-                f"The person has {len(self._walk.pose)} poses for {len(self._clip)} frames."
-            )
+        sized = {**params, "width": self._clip.width, "height": self._clip.height}
+        self._walk = Walk(sized, parts)
+        self._warp = HeadWarp(sized, parts)
+        pose = self._walk.pose
+        if len(self._clip) != len(pose):
+            raise PersonFileError(f"The person has {len(pose)} poses for {len(self._clip)} frames.")
+        self._eyes: dict[int, EyePatch] = {
+            index: self._warp.cut(self._clip.frame(index), pose[index])
+            for first, last in self._walk.blinks.runs.tolist()
+            for index in range(first, last + 1)
+        }
+
+    def warm_up(self) -> None:
+        """Run all that a picture may need once, so that nothing compiles later."""
+        state = self.initial_state(0)
+        choice = self.step(state, Cue())
+        pose = held(choice.pose, Hold(yaw=1.0, x=0.02))
+        eyes = next(((index, 0.5) for index in self._eyes), None)
+        self.picture(FrameChoice(choice.frames * 2, 0.5, pose, choice.origin, 1.0, eyes))
 
     def initial_state(self, seed: int | None) -> WalkState:
         """Return the state of a session that begins; see `walk.Walk.initial_state`."""
@@ -163,17 +181,26 @@ class Background:
             self._clip.prepare(self._walk.upcoming(state, AHEAD))
         return state
 
-    def step(self, state: WalkState, speech: float) -> FrameChoice:
-        """Choose the next frame and decode one picture ahead; `state` changes in place."""
-        choice = self._walk.step(state, speech)
-        self._clip.prepare([*choice.frames, *self._walk.upcoming(state, AHEAD)])
+    def step(self, state: WalkState, cue: Cue) -> FrameChoice:
+        """Choose what is shown next and decode ahead; `state` changes in place."""
+        choice = self._walk.step(state, cue)
+        planned = [*choice.frames, *self._walk.upcoming(state, AHEAD)]
+        for _ in range(A_TICK):
+            self._clip.prepare(planned)
         return choice
 
     def picture(self, choice: FrameChoice) -> U8:
-        """Return the chosen frame as a fresh I420 array, uint8[H*3/2, W]."""
-        first = self._clip.frame(choice.frames[0])
-        if len(choice.frames) == 1:
-            return first.copy()
-        mixed = np.empty_like(first)
-        blend_frames(first, self._clip.frame(choice.frames[1]), round(256 * choice.share), mixed)
-        return mixed
+        """Return what was chosen as a fresh I420 array, uint8[H*3/2, W]."""
+        shown = [
+            self._warp.warp(
+                self._clip.frame(index), self._walk.pose[index], choice.pose, choice.breath
+            )
+            for index in choice.frames
+        ]
+        picture = shown[0]
+        if len(shown) > 1:
+            picture = self._warp.mix(picture, shown[1], choice.share)
+        if choice.eyes is not None:
+            index, share = choice.eyes
+            self._warp.paste(picture, self._eyes[index], choice.pose, share)
+        return picture

@@ -10,6 +10,7 @@
     ├── UnknownLookahead     the person does not look so far ahead, or so little
     ├── AudioInputError      a sound cannot be read or used
     ├── DeletionError        something cannot be deleted, or not all of it
+    ├── DeviationError       a network does not compute what the trained one does
     └── EngineError          the engine cannot do what was asked
         └── EngineFull       the engine carries as many sessions as it can
 
@@ -22,6 +23,7 @@ __all__ = [
     "AudioInputError",
     "ConfigError",
     "DeletionError",
+    "DeviationError",
     "EngineError",
     "EngineFull",
     "NoConsent",
@@ -105,6 +107,26 @@ class AudioInputError(VisavisError):
 
 class DeletionError(VisavisError):
     """Something cannot be deleted; the message says whether, and where, anything is left of it."""
+
+
+class DeviationError(VisavisError):
+    """A network does not compute what the trained one does.
+
+    Args:
+        graph: its name; "frames" for what the whole pipeline draws.
+        variant: fp32, fp16 or int8.
+        reason: how far it is off and how far it may be, or why it does not run.
+    """
+
+    def __init__(self, graph: str, variant: str, reason: str) -> None:
+        self.graph = graph
+        self.variant = variant
+        self.reason = reason
+        super().__init__(graph, variant, reason)
+
+    def __str__(self) -> str:
+        words = f"{self.graph} in {self.variant}, compared with the trained network: {self.reason}"
+        return words.rstrip(".") + "."
 
 
 class EngineError(VisavisError):

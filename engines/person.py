@@ -21,6 +21,7 @@ from visavis.engines.npy import parse_array
 from visavis.engines.onnx_check import check_model
 from visavis.engines.person_manifest import GraphSpec, Manifest, StageSpec, parse_manifest
 from visavis.engines.person_zip import MAX_FILE_BYTES, pack, unpack
+from visavis.engines.reference_parts import check_references
 from visavis.engines.strict_json import parse_json
 from visavis.engines.vet import vet
 from visavis.engines.video_check import check_poster, check_video
@@ -193,6 +194,7 @@ def _parse(data: bytes) -> Person:
     for graph in manifest.graphs.values():
         for file in graph.variants.values():
             check_model(file, members[file], graph.inputs, graph.outputs)
+    check_references(manifest.graphs, arrays)
     return Person(
         id=hashlib.sha256(document).hexdigest(),
         name=manifest.name,

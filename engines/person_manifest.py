@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from visavis.engines.consent import consent_of
@@ -32,6 +32,8 @@ __all__ = [
     "GraphSpec",
     "Manifest",
     "PartSpec",
+    "ReferenceSpec",
+    "Shape",
     "StageSpec",
     "parse_manifest",
 ]
@@ -42,10 +44,10 @@ OPERATIONS: Mapping[str, str] = {
     "logmel@1": "audio",
     "tract@2": "motion",
     "linear@1": "geometry",
-    "planes@1": "raster",
+    "planes@2": "raster",
     "graph@1": "render",
     "feather@1": "composite",
-    "walk@1": "background",
+    "walk@2": "background",
 }
 VARIANTS = ("fp32", "fp16", "int8")
 BATCH = "N"
@@ -69,6 +71,14 @@ class StageSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferenceSpec:
+    """Files of inputs, and of what the trained network made of them; see `references`."""
+
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class GraphSpec:
     """A network: shapes without the leading batch axis, state as (input, output), files."""
 
@@ -76,6 +86,7 @@ class GraphSpec:
     outputs: Mapping[str, Shape]
     state: tuple[tuple[str, str], ...]
     variants: Mapping[str, str]
+    reference: ReferenceSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +201,12 @@ def _graphs(value: Mapping[str, Any], parts: Mapping[str, PartSpec]) -> dict[str
     for name, entry in value.items():
         where = f"graphs: {as_match('graphs', name, _NAME)}"
         entry = as_object(where, entry)
-        check_keys(where, entry, frozenset({"inputs", "outputs", "variants"}), frozenset({"state"}))
+        check_keys(
+            where,
+            entry,
+            frozenset({"inputs", "outputs", "variants"}),
+            frozenset({"state", "reference"}),
+        )
         inputs = _tensors(f"{where}: inputs", entry["inputs"])
         outputs = _tensors(f"{where}: outputs", entry["outputs"])
         state = []
@@ -215,7 +231,29 @@ def _graphs(value: Mapping[str, Any], parts: Mapping[str, PartSpec]) -> dict[str
             key: _part(f"{where}: {key}", file, parts, (".onnx",)) for key, file in variants.items()
         }
         result[name] = GraphSpec(inputs, outputs, tuple(state), files)
+        if "reference" in entry:
+            reference = _reference(f"{where}: reference", entry["reference"], result[name], parts)
+            result[name] = replace(result[name], reference=reference)
     return result
+
+
+def _reference(
+    where: str, value: Any, graph: GraphSpec, parts: Mapping[str, PartSpec]
+) -> ReferenceSpec:
+    entry = as_object(where, value)
+    check_keys(where, entry, frozenset({"inputs", "outputs"}), frozenset())
+    inputs, outputs = (
+        {
+            key: _part(f"{where}: {key}", file, parts, (".npy",))
+            for key, file in as_object(f"{where}: {side}", entry[side]).items()
+        }
+        for side in ("inputs", "outputs")
+    )
+    if inputs.keys() != graph.inputs.keys() - {name for name, _ in graph.state}:
+        raise PersonFileError(f"{where} must hold every input of the graph but its state.")
+    if not outputs or outputs.keys() - (graph.outputs.keys() - {name for _, name in graph.state}):
+        raise PersonFileError(f"{where} must hold outputs of the graph other than its state.")
+    return ReferenceSpec(inputs, outputs)
 
 
 def _tensors(where: str, value: Any) -> dict[str, Shape]:

@@ -24,6 +24,8 @@ from visavis.engines.person import Person
 from visavis.engines.probe import probe_voice
 from visavis.engines.render import Crop
 from visavis.engines.stages import Stages, build_stages
+from visavis.engines.stress import StressState, listen
+from visavis.engines.walk import Cue
 
 __all__ = [
     "EASE_TICKS",
@@ -42,7 +44,6 @@ ROWS = 4  # feature rows of 10 ms in a tick
 EASE_TICKS = 4  # after `clear`, the mouth reaches what the sound asks for within 160 ms
 _PROBE_TICKS = 12
 _RATE_RUNS = 5
-_WARM_FRAMES = 200
 _NO_OPINIONS: Bools = np.zeros(0, np.bool_)
 
 
@@ -53,6 +54,7 @@ class SessionState:
     Attributes:
         lookahead_ms: L of the session.
         audio, voice, motion, background: the stages' own states.
+        stress: of the voice.
         coefficients: f32[C] of the last tick, None before the first.
         ease_from: f32[C], where the mouth was when the session was cleared.
         ease_left: ticks until it is where the sound asks it to be.
@@ -63,6 +65,7 @@ class SessionState:
     voice: Any
     motion: Any
     background: Any
+    stress: StressState = field(default_factory=StressState)
     coefficients: F32 | None = None
     ease_from: F32 | None = None
     ease_left: int = 0
@@ -80,6 +83,7 @@ class Work:
         i420: uint8[H * 3 / 2, W], the picture, or None.
         coefficients: f32[C] of this tick.
         speech: 0 to 1.
+        stress: 0 to 1, of the syllable that the head nods with.
         error: why this session cannot go on, or None.
     """
 
@@ -90,6 +94,7 @@ class Work:
     i420: U8 | None = None
     coefficients: F32 | None = None
     speech: float = 0.0
+    stress: float = 0.0
     error: BaseException | None = None
     rows: F32 | None = field(default=None, repr=False)
     voiced: Bools = field(default_factory=lambda: np.zeros(0, np.bool_), repr=False)
@@ -235,11 +240,7 @@ class Pipeline:
 
         The rate is the lower one of single sessions and of the largest batch.
         """
-        # Long enough for the walk to leave the clip's order: what mixes two frames compiles too.
-        background = self._stages.background
-        walk = background.initial_state(0)
-        for _ in range(_WARM_FRAMES):
-            background.picture(background.step(walk, 0.0))
+        self._stages.background.warm_up()
         rates = {}
         for size in range(1, max_batch + 1):
             voice = probe_voice(self.lookahead_ms, 2 + _RATE_RUNS)
@@ -261,6 +262,7 @@ class Pipeline:
         return min(rates[1], rates[max_batch])
 
     def _hear(self, item: Work) -> None:
+        item.stress = listen(item.state.stress, item.pcm)
         item.voiced = self._stages.motion.voice_activity.step(item.state.voice, item.pcm)
         rows = self._stages.audio.step(item.state.audio, item.pcm)
         if item.state.coefficients is None:
@@ -293,7 +295,8 @@ class Pipeline:
             item.speech = float(value)
 
     def _choose_frame(self, item: Work) -> None:
-        item.choice = self._stages.background.step(item.state.background, item.speech)
+        cue = Cue(item.speech, item.stress, item.cleared)
+        item.choice = self._stages.background.step(item.state.background, cue)
 
     def _copy_frame(self, item: Work) -> None:
         item.i420 = self._stages.background.picture(item.choice)
@@ -311,7 +314,7 @@ class Pipeline:
         with self._timed("geometry"):
             vertices = stages.geometry.vertices(coefficients, choices)
         with self._timed("raster"):
-            stages.raster.draw(vertices, choices, pictures, planes)
+            stages.raster.draw(vertices, coefficients, choices, pictures, planes)
         with self._timed("render"):
             y, u, v = stages.render.draw(planes, coefficients)
         for index, item in enumerate(items):

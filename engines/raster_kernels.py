@@ -22,10 +22,12 @@ __all__ = [
     "fill_triangles",
     "lip_distance",
     "mask_crop",
+    "mix_texture",
 ]
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
+I8 = NDArray[np.int8]
 I32 = NDArray[np.int32]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -233,6 +235,28 @@ def draw_chroma(
                     where[0, row, column] = np.float32(2) * u / width - np.float32(1)
                     where[1, row, column] = np.float32(2) * v / height - np.float32(1)
                     where[2, row, column] = np.float32(1)
+
+
+@compiled(fast=True)
+def mix_texture(
+    mean: U8,  # [R, W]
+    basis: I8,  # [C, R, W]
+    weights: F32,  # [C]
+    out: U8,  # [R, W], changed
+) -> None:
+    """Set `out` to the mean and so much of each component, rounded to the nearest level."""
+    rows, width = mean.shape
+    low, high = np.float32(0), np.float32(255)
+    levels = np.empty(width, np.float32)
+    for row in range(rows):
+        for column in range(width):
+            levels[column] = np.float32(mean[row, column]) + np.float32(0.5)
+        for component in range(len(weights)):
+            weight = weights[component]
+            for column in range(width):
+                levels[column] += weight * np.float32(basis[component, row, column])
+        for column in range(width):
+            out[row, column] = np.uint8(min(max(levels[column], low), high))
 
 
 @compiled(fast=True)

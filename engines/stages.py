@@ -26,6 +26,7 @@ from visavis.engines.person_manifest import StageSpec
 from visavis.engines.planes import Planes
 from visavis.engines.render import Render
 from visavis.engines.voice_activity import VoiceActivity
+from visavis.engines.walk import Cue
 
 __all__ = [
     "STAGE_ORDER",
@@ -92,10 +93,13 @@ class MotionStage(Protocol):
 class BackgroundStage(Protocol):
     """Built as ``Stage(params, parts)``."""
 
+    def warm_up(self) -> None:
+        """Run all that a picture may need once, so that nothing compiles later."""
+
     def initial_state(self, seed: int | None) -> Any: ...
 
-    def step(self, state: Any, speech: float) -> Any:
-        """Choose the next frame; `state` changes in place."""
+    def step(self, state: Any, cue: Cue) -> Any:
+        """Choose what is shown next, by what is heard; `state` changes in place."""
 
     def picture(self, choice: Any) -> U8:
         """Return the chosen frame as a fresh I420 array, uint8[H * 3 / 2, W]."""
@@ -114,8 +118,15 @@ class RasterStage(Protocol):
     planes: int  # P
     size: int  # S
 
-    def draw(self, vertices: F32, choices: Sequence[Any], pictures: Sequence[U8], out: F32) -> None:
-        """Draw f32[N, P, S/2, S/2] into `out`."""
+    def draw(
+        self,
+        vertices: F32,
+        coefficients: F32,
+        choices: Sequence[Any],
+        pictures: Sequence[U8],
+        out: F32,
+    ) -> None:
+        """Draw f32[N, P, S/2, S/2] into `out`, of f32[N, V, 3] and f32[N, C]."""
 
 
 class CompositeStage(Protocol):
@@ -207,8 +218,8 @@ _BUILDERS: Mapping[str, Callable[[Person, StageSpec, Mapping[str, Graph]], Any]]
     "logmel@1": _logmel,
     "tract@2": _tract,
     "linear@1": _linear,
-    "planes@1": _planes,
+    "planes@2": _planes,
     "graph@1": _graph,
     "feather@1": _feather,
-    "walk@1": _walk,
+    "walk@2": _walk,
 }

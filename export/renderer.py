@@ -1,7 +1,12 @@
-"""The renderer as ONNX files: with 16-bit weights, and in 8-bit integers."""
+"""The renderer as ONNX files: in floats with 16-bit weights, in 16-bit floats, in 8-bit integers.
+
+The graph takes planes and gives bytes: weights, clamp, colour and rounding are inside. There is no
+normalisation to fold, as the network has none.
+"""
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import tempfile
@@ -15,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from visavis.engines.errors import PersonFileError
 from visavis.models.renderer import PLANES, Renderer, RendererGraph
 
 __all__ = ["export_renderer", "quantize_renderer", "renderer_graph", "with_half_weights"]
@@ -25,32 +31,54 @@ OPSET = 20
 SMALLEST_HALVED = 64  # values of a tensor below which 16-bit storage is not worth a node
 
 
-def export_renderer(renderer: Renderer, size: int) -> bytes:
-    """Return the network as ONNX in float32, weights inside, batch dimension free.
+class _Half(torch.nn.Module):
+    """A renderer that computes in 16-bit floats between 32-bit planes and 32-bit levels."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        super().__init__()
+        self.renderer = copy.deepcopy(renderer).half()
+
+    def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        levels: torch.Tensor = self.renderer(planes.half())
+        return levels.float()
+
+
+def export_renderer(renderer: Renderer, size: int, *, half: bool = False) -> bytes:
+    """Return the network as ONNX, weights inside, batch dimension free.
 
     Args:
         renderer: trained.
         size: S, pixels of the crop.
+        half: compute in 16-bit floats, for GPUs; inputs and outputs stay what they are.
 
     Returns:
-        the file. Input `planes` f32[N, 32, S/2, S/2]; outputs `y` uint8[N, S, S], `u`, `v`
+        the file. Input `planes` f32[N, 38, S/2, S/2]; outputs `y` uint8[N, S, S], `u`, `v`
         uint8[N, S/2, S/2].
+
+    Raises:
+        PersonFileError: the exporter cannot express the network.
     """
-    graph = RendererGraph(renderer).eval()
+    graph = RendererGraph(_Half(renderer) if half else renderer).eval()
     planes = torch.zeros(2, PLANES, size // 2, size // 2)
+    # It tells at length that torchvision, which nothing here uses, is not installed.
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         # The exporter's own deprecations are not ours to act on.
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            graph,
-            (planes,),
-            input_names=["planes"],
-            output_names=["y", "u", "v"],
-            opset_version=OPSET,
-            dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},),
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                graph,
+                (planes,),
+                input_names=["planes"],
+                output_names=["y", "u", "v"],
+                opset_version=OPSET,
+                dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},),
+                verbose=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            reason = str(error).splitlines()[0][:200]
+            raise PersonFileError(f"The renderer cannot be exported: {reason}") from error
     if program is None:
         raise RuntimeError("torch.onnx.export gave nothing.")
     return _bytes(program.model_proto)
@@ -80,7 +108,7 @@ def quantize_renderer(model: bytes, calibration: F32) -> bytes:
 
     Args:
         model: from `export_renderer`.
-        calibration: f32[K, 32, S/2, S/2], planes of frames that stand for all.
+        calibration: f32[K, 38, S/2, S/2], planes of frames that stand for all.
     """
     from onnxruntime.quantization import (
         CalibrationDataReader,

@@ -6,7 +6,7 @@ are found by the bias that is added to their product.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from visavis.engines.person import Person
 from visavis.models.motion import Motion, MotionConfig
 from visavis.models.renderer import Renderer
 
-__all__ = ["restore_motion", "restore_renderer"]
+__all__ = ["motion_of", "restore_motion", "restore_renderer"]
 
 HALF = ".half"  # of `renderer.with_half_weights`
 NOT_EXPORTED = ("phones.weight", "phones.bias")  # of the motion network's auxiliary head
@@ -32,8 +32,21 @@ def restore_motion(person: Person) -> Motion:
     Raises:
         PersonFileError: it is not a network that this version makes.
     """
-    values = _weights(_graph(person, "motion"), "motion.")
-    lookaheads = person.manifest["stages"]["motion"]["params"]["lookaheads"]
+    return motion_of(_graph(person, "motion"), person.lookaheads_ms, person.name)
+
+
+def motion_of(graph: Any, lookaheads: Sequence[int], name: str) -> Motion:
+    """Return the motion network that was exported as a graph, but for its head of phones.
+
+    Args:
+        graph: onnx.GraphProto, from `export.motion.export_motion`.
+        lookaheads: that it has heads for, in ms.
+        name: of the person, for messages.
+
+    Raises:
+        PersonFileError: it is not a network that this version makes.
+    """
+    values = _weights(graph, "motion.")
     try:
         config = MotionConfig(
             features=values["conv1.weight"].shape[1],
@@ -46,7 +59,7 @@ def restore_motion(person: Person) -> Motion:
         own = motion.state_dict()
         _load(motion, {**{name: own[name].numpy() for name in NOT_EXPORTED}, **values})
     except (KeyError, RuntimeError) as error:
-        raise PersonFileError(f"The motion network of {person.name} is foreign: {error}.") from None
+        raise PersonFileError(f"The motion network of {name} is foreign: {error}.") from None
     return motion.eval()
 
 

@@ -21,14 +21,21 @@ from visavis.finetune.track import Track
 
 __all__ = [
     "Geometry",
+    "assemble",
     "fit_geometry",
+    "head_frame",
     "in_head_space",
+    "lower_face",
+    "measured",
     "mouth_weight",
     "poses_on",
+    "similarity",
+    "smooth_pieces",
     "smooth_poses",
 ]
 
 # Vertices of MediaPipe's mesh.
+TRACKED = 468
 EYE_RIGHT, EYE_LEFT = 33, 263  # outer corners
 LIP_UPPER, LIP_LOWER = 13, 14  # middle of the inner contour
 MOUTH_RIGHT, MOUTH_LEFT = 61, 291
@@ -59,8 +66,8 @@ class Geometry:
         pose: float32[N, 3, 4], head space to pixels of the frame (weak perspective).
         triangles: int32[T, 3].
         lips: int32[20], the inner lip contour, in order.
-        aperture, jaw, width: float32[N], measured on the tracked points: gap between the lips; how
-            far the chin is below where it is at rest; distance of the mouth's corners. In IOD.
+        aperture, jaw, width: float32[N], measured on the mesh of every frame: gap between the lips;
+            how far the chin is below where it is at rest; distance of the mouth's corners. In IOD.
     """
 
     mean: NDArray[np.float32]
@@ -229,8 +236,43 @@ def fit_geometry(
     landmarks = track.landmarks.astype(np.float64)
     mean, scale, rotation, shift = _poses(landmarks)
     still = in_head_space(landmarks, scale, rotation, shift)
+    pose = smooth_pieces(scale, rotation, shift, cuts)
+    return assemble(mean, still, pose, track.triangles, components=components)
 
-    inner = next(loop for loop in loops(track.triangles) if LIP_UPPER in loop)
+
+def smooth_pieces(
+    scale: NDArray[np.float64],
+    rotation: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    cuts: Sequence[int],
+) -> NDArray[np.float64]:
+    """Return what `smooth_poses` does, for each piece between cuts on its own."""
+    edges = [0, *sorted(cuts), len(scale)]
+    return np.concatenate(
+        [
+            smooth_poses(scale[a:b], rotation[a:b], shift[a:b])
+            for a, b in zip(edges, edges[1:], strict=False)
+        ]
+    )
+
+
+def assemble(
+    mean: NDArray[np.float64],
+    still: NDArray[np.float64],
+    pose: NDArray[np.float64],
+    triangles: NDArray[np.int32],
+    *,
+    components: int = COMPONENTS,
+) -> Geometry:
+    """Make components and rings of a mesh whose pose is known in every frame.
+
+    Args:
+        mean: float64[V, 3], head space; still: float64[N, V, 3], every frame without its pose.
+        pose: float64[N, 3, 4], head space to pixels.
+        triangles: int32[T, 3], of the tracker's vertices.
+        components: C.
+    """
+    inner = next(loop for loop in loops(triangles) if LIP_UPPER in loop)
     moves, weight = mouth_weight(mean, np.array(inner))
     offsets = still - mean
     weighted = (offsets * weight[None, :, None]).reshape(len(offsets), -1)
@@ -249,14 +291,7 @@ def fit_geometry(
     basis = fitted[:-1].reshape(-1, len(mean), 3) * moves[None, :, None]
     centre = mean + fitted[-1].reshape(len(mean), 3)
 
-    ring, parents, follow, strips = _ring_vertices(centre, track.triangles)
-    edges = [0, *sorted(cuts), len(landmarks)]
-    pose = np.concatenate(
-        [
-            smooth_poses(scale[a:b], rotation[a:b], shift[a:b])
-            for a, b in zip(edges, edges[1:], strict=False)
-        ]
-    )
+    ring, parents, follow, strips = _ring_vertices(centre, triangles)
     jaw = still[:, list(CHIN), 1].mean(axis=1)
     gap = np.linalg.norm(still[:, LIP_UPPER, :2] - still[:, LIP_LOWER, :2], axis=1)
     rest = np.median(jaw[gap <= np.quantile(gap, 0.2)])
@@ -267,11 +302,34 @@ def fit_geometry(
         ),
         coefficients=coefficients.astype(np.float32),
         pose=pose.astype(np.float32),
-        triangles=np.concatenate([track.triangles, strips]).astype(np.int32),
+        triangles=np.concatenate([triangles, strips]).astype(np.int32),
         lips=np.array(inner, np.int32),
         aperture=gap.astype(np.float32),
         jaw=(jaw - rest).astype(np.float32),
         width=np.linalg.norm(still[:, MOUTH_RIGHT, :2] - still[:, MOUTH_LEFT, :2], axis=1).astype(
             np.float32
         ),
+    )
+
+
+def lower_face(geometry: Geometry) -> NDArray[np.float64]:
+    """Return how far each vertex follows the mouth, float64[V]; the rings less, as they do."""
+    moves, _ = mouth_weight(geometry.mean.astype(np.float64), geometry.lips)
+    outer = (len(moves) - TRACKED) // len(RINGS)
+    moves[TRACKED:] *= np.repeat([share for _, share in RINGS], outer)
+    return moves
+
+
+def measured(geometry: Geometry) -> Geometry:
+    """Return the geometry with the mouth measured on the mesh that its coefficients give."""
+    at = [LIP_UPPER, LIP_LOWER, MOUTH_RIGHT, MOUTH_LEFT, *CHIN]
+    moved = np.tensordot(geometry.coefficients, geometry.basis[:, at], 1) + geometry.mean[at]
+    gap = np.linalg.norm(moved[:, 0, :2] - moved[:, 1, :2], axis=1)
+    jaw = moved[:, 4:, 1].mean(axis=1)
+    rest = np.median(jaw[gap <= np.quantile(gap, 0.2)])
+    return replace(
+        geometry,
+        aperture=gap.astype(np.float32),
+        jaw=(jaw - rest).astype(np.float32),
+        width=np.linalg.norm(moved[:, 2, :2] - moved[:, 3, :2], axis=1).astype(np.float32),
     )

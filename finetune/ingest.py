@@ -27,7 +27,7 @@ from visavis.finetune.check.sound import RATE, read_sound
 from visavis.finetune.check.source import MOST_S, Facts, Pictures, read_facts
 from visavis.finetune.video import Taker
 
-__all__ = ["FPS", "Ingested", "at_25", "ingest", "shifted"]
+__all__ = ["FPS", "Ingested", "at_25", "ingest", "read_back", "shifted"]
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -118,10 +118,22 @@ def ingest(path: Path, out_folder: Path, plan: Plan, *, sound_offset_ms: float =
             known = {**key, **_read_in(facts, plan, out_folder)}
             text = json.dumps(known, indent=1) + "\n"
             _replace(out_folder / "ingested.json", text.encode())
-        return _open(out_folder, plan, known, sound_offset_ms)
+        return _open(out_folder, known, sound_offset_ms)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise PersonFileError(f"{path.name} cannot be read in: {reason}.") from error
+
+
+def read_back(folder: Path) -> Ingested:
+    """Return what `ingest` made, its sound not moved.
+
+    Raises:
+        PersonFileError: nothing was read in there.
+    """
+    try:
+        return _open(folder, json.loads((folder / "ingested.json").read_text()), 0.0)
+    except (OSError, ValueError, KeyError) as error:
+        raise PersonFileError(f"No video was read in at {folder}: {error}.") from error
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -145,8 +157,9 @@ def _known(folder: Path, key: dict[str, Any]) -> dict[str, Any] | None:
     return known if same and whole else None
 
 
-def _open(folder: Path, plan: Plan, known: dict[str, Any], offset_ms: float) -> Ingested:
-    shape = (int(known["frames"]), plan.view.out_height * 3 // 2, plan.view.out_width)
+def _open(folder: Path, known: dict[str, Any], offset_ms: float) -> Ingested:
+    view = known["plan"]["view"]
+    shape = (int(known["frames"]), int(view["out_height"]) * 3 // 2, int(view["out_width"]))
     sound = np.load(folder / "sound.npy", allow_pickle=False)
     return Ingested(
         np.memmap(folder / "frames.i420", np.uint8, "r", shape=shape),

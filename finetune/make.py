@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import errno
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,12 +16,14 @@ from visavis.engines.consent import consent_of
 from visavis.engines.errors import ConfigError
 from visavis.engines.person import Person
 from visavis.export.restore import restore_motion
-from visavis.finetune.check import check_video, format_findings
+from visavis.finetune.check import Plan, check_video, format_findings
 from visavis.finetune.environment import find_tracker
 from visavis.finetune.ingest import ingest
+from visavis.finetune.morphable.files import FaceModelFile, read_face_model
 from visavis.finetune.renderer.train import Progress
 from visavis.finetune.run import FitLips, Outcome, finetune
 from visavis.finetune.speaking_lips import lips_of_clip
+from visavis.finetune.video import View
 from visavis.finetune.workplace import Settings, Workplace, name_of, sha256_of, write_json
 
 __all__ = ["CPU_MINUTES", "Request", "make"]
@@ -47,7 +50,11 @@ class Request:
         sound_offset_ms: the sound is moved later by so much.
         held_out: frames that the report judges by, first and one after the last; None: chosen.
         tracker: Python with MediaPipe; None: the usual place.
+        face_model: the user's morphable model; None: the tracker's mesh alone.
+        expression_model: the folder of its expressions, where they are apart.
         notices: what must go with copies.
+        crop: pixels of the renderer's picture: 192, 256 or 384.
+        prepare: do all that comes before the training, and no more.
     """
 
     video: Path
@@ -63,7 +70,11 @@ class Request:
     sound_offset_ms: float = 0.0
     held_out: tuple[int, int] | None = None
     tracker: Path | None = None
+    face_model: Path | None = None
+    expression_model: Path | None = None
     notices: str = "There are none beside the licence."
+    crop: int = 192
+    prepare: bool = False
 
 
 def make(
@@ -73,8 +84,8 @@ def make(
     say: Callable[[str], None],
     tell: Callable[[Progress], None],
     fit_lips: FitLips | None = None,
-) -> Outcome:
-    """Make a person.
+) -> Outcome | None:
+    """Make a person; None where it was only prepared.
 
     Args:
         request: what is asked for.
@@ -92,6 +103,7 @@ def make(
     adversarial = request.adversarial
     if adversarial is None:
         adversarial = device == "cuda"
+    face_model = _face_model(request)
     settings = Settings(
         name=name_of(display_name),
         display_name=display_name,
@@ -101,24 +113,33 @@ def make(
         adversarial=adversarial,
         sound_offset_ms=request.sound_offset_ms,
         held_out=request.held_out,
+        face_model=None if face_model is None else face_model.sha256,
+        crop=request.crop,
     )
     consent = _consent(request.consent, display_name)
     consent_of({"consent": consent})  # refused now and not after the training
     sha256 = sha256_of(request.video)
-    tracker = find_tracker(request.tracker)
-    say(f"Checking {request.video.name}.")
-    checked = check_video(request.video, tracker)
-    if checked.findings:
-        say(format_findings(checked.findings))
-    checked.require_accepted()
+    plan = _known_plan(request.out) if request.resume else None
+    tracker = _tracker(request, tracked=plan is not None, say=say)
+    about = None
+    if plan is None:
+        assert tracker is not None
+        say(f"Checking {request.video.name}.")
+        checked = check_video(request.video, tracker, request.crop)
+        if checked.findings:
+            say(format_findings(checked.findings))
+        checked.require_accepted()
+        plan = checked.plan
+        about = {"findings": [asdict(f) for f in checked.findings], "plan": asdict(plan)}
     place = Workplace.open(request.out, settings, sha256, resume=request.resume)
-    write_json(place.root / "check.json", {"findings": [asdict(f) for f in checked.findings]})
-    place.require_room(checked.plan.frames)
+    if about is not None:
+        write_json(place.root / "check.json", about)
+    place.require_room(plan.frames)
     with _what_lacks(place):
         clip = ingest(
             request.video,
             place.root / "clip",
-            checked.plan,
+            plan,
             sound_offset_ms=request.sound_offset_ms,
         )
         outcome = finetune(
@@ -129,11 +150,13 @@ def make(
             fit_lips=fit_lips or partial(lips_of_clip, restore_motion(base)),
             consent=consent,
             licence=request.licence,
+            face_model=face_model,
             notices=request.notices,
+            prepare=request.prepare,
             say=say,
             tell=tell,
         )
-    if request.consent is None:
+    if request.consent is None and outcome is not None:
         say(
             "The person's consent is not stated (--consent), so visavis serve will refuse this "
             "person unless it is told --i-have-consent."
@@ -156,6 +179,44 @@ def _what_lacks(place: Workplace) -> Iterator[None]:
         raise ConfigError(
             f"The disk of {place.root} is full; make room, and --resume goes on."
         ) from error
+
+
+def _known_plan(out: Path) -> Plan | None:
+    """Return how the video is read in, where the check of it was passed before."""
+    try:
+        known = json.loads((out / "check.json").read_text("utf-8"))["plan"]
+        view = View(**known["view"])
+        return Plan(**{**known, "coded": tuple(known["coded"]), "view": view})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _tracker(request: Request, *, tracked: bool, say: Callable[[str], None]) -> Path | None:
+    """Return the tracker; None where there is none and the face was tracked elsewhere.
+
+    Raises:
+        ConfigError: there is none, and it is needed.
+    """
+    try:
+        return find_tracker(request.tracker)
+    except ConfigError:
+        if not tracked or not (request.out / "geometry.npz").exists():
+            raise
+    say("There is no face tracker here, so the report will have no closed loop.")
+    return None
+
+
+def _face_model(request: Request) -> FaceModelFile | None:
+    """Read the user's face model.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    if request.face_model is not None:
+        return read_face_model(request.face_model, request.expression_model)
+    if request.expression_model is not None:
+        raise ConfigError("--expression-model belongs to a --face-model.")
+    return None
 
 
 def _device(wanted: str) -> str:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.export.native import save_renderer
-from visavis.finetune.background import BLEND, encode_video, jpeg, unrest, walk_parts
+from visavis.finetune.background import encode_video, jpeg, unrest, walk_parts
 from visavis.finetune.geometry import Geometry
 from visavis.finetune.lips.fit import Measured
-from visavis.finetune.parts import PictureParts, crop_origins
+from visavis.finetune.parts import ANCHOR, PictureParts
 from visavis.finetune.texture import neutral_frame
 from visavis.models.renderer import Renderer
 
@@ -24,8 +24,8 @@ __all__ = ["load_geometry", "measured_of", "save_geometry", "write_folder"]
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
-PREVIEW_FRAMES = 75
-QUALITY, PREVIEW_QUALITY = 18, 24
+PREVIEW_FRAMES, PREVIEW_BLEND = 75, 8
+QUALITY, PREVIEW_QUALITY = 20, 24
 
 
 def save_geometry(geometry: Geometry, path: Path) -> None:
@@ -72,18 +72,17 @@ def write_folder(
         frames: uint8[N, H*3/2, W], I420: the part of the clip that the person is shown before.
         geometry: of those frames.
         parts: of the whole clip.
-        calibration: planes f32[32, S/2, S/2] to choose the 8-bit ranges by.
+        calibration: planes f32[38, S/2, S/2] to choose the 8-bit ranges by.
         renderer: trained on the clip.
         about: name, display_name, consent, licence, made_by.
         notices: what must go with copies.
     """
     mask = np.asarray(parts.raster["mask"], np.uint8)
-    origins = crop_origins(geometry, parts)
-    background = walk_parts(frames, geometry, mask, origins)
+    background = walk_parts(frames, geometry, mask, len(mask), ANCHOR)
     for stage, arrays in (
         ("geometry", parts.geometry),
         ("raster", {role: a for role, a in parts.raster.items() if role != "mask"}),
-        ("background", background),
+        ("background", background.arrays),
     ):
         (folder / stage).mkdir(parents=True, exist_ok=True)
         for role, array in arrays.items():
@@ -93,7 +92,7 @@ def write_folder(
         "width": frames.shape[2],
         "height": frames.shape[1] * 2 // 3,
         "raster": parts.raster_params,
-        "background": {**parts.walk_params, "blend": BLEND},
+        "background": {**parts.walk_params, **background.params},
     }
     (folder / "picture.json").write_text(json.dumps(picture, indent=1) + "\n")
     (folder / "about.json").write_text(json.dumps(about, indent=1) + "\n")
@@ -115,7 +114,7 @@ def write_folder(
 
 def _loop(frames: U8) -> U8:
     """Return the frames with their end mixed into their beginning, so that they can be looped."""
-    count = min(BLEND, len(frames) // 3)
+    count = min(PREVIEW_BLEND, len(frames) // 3)
     share = (np.arange(1, count + 1, dtype=np.float32) / (count + 1))[:, None, None]
     end = frames[-count:] * (1.0 - share) + frames[:count] * share
     return np.concatenate([frames[count:-count], np.rint(end).astype(np.uint8)])

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from visavis.engines.errors import PersonFileError
 from visavis.engines.npy import dump_array
 from visavis.engines.person import Person, load_person, write_person
-from visavis.export.native import default_lookahead
+from visavis.export.native import compare_motion, default_lookahead
 from visavis.export.renderer import with_half_weights
 from visavis.export.restore import restore_motion
 from visavis.finetune.geometry import Geometry
@@ -106,6 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
         tell=lambda progress: None,
         fit_lips=fit_lips,
     )
+    assert outcome is not None  # it was not asked to prepare alone
     shutil.copyfile(outcome.person, options.out)
     logger.info("%s: %.1f MB", options.out, outcome.size / 1e6)
     return 0
@@ -165,13 +166,16 @@ def replace_lips(person: Person, geometry: Geometry, motion: Path, out: Path) ->
     parts = {
         name: part
         for name, part in person.parts.items()
-        if not name.startswith("motion/") and name not in person.graphs["motion"].variants.values()
+        if not name.startswith(("motion/", "reference/motion."))
+        and name not in person.graphs["motion"].variants.values()
     }
     parts |= {
         f"motion/{path.name}": dump_array(np.load(path, allow_pickle=False))
         for path in sorted(motion.glob("*.npy"))
     }
-    parts[network] = with_half_weights((motion / network).read_bytes())
+    trained = (motion / network).read_bytes()
+    parts[network] = with_half_weights(trained)
+    compare_motion(manifest, parts, trained, motion)
     data = write_person(manifest, parts)
     partial = out.with_suffix(".partial")
     partial.write_bytes(data)

@@ -25,24 +25,31 @@ from numpy.typing import NDArray
 from visavis import __version__
 from visavis.engines.errors import ConfigError, PersonFileError
 from visavis.engines.person import Person, peek_person, read_person
-from visavis.export.native import person_bytes
+from visavis.export.native import load_renderer, person_bytes
+from visavis.finetune.appearance.learn import learn_appearance
+from visavis.finetune.appearance.model import Appearance
+from visavis.finetune.appearance.store import load_appearance, save_appearance
 from visavis.finetune.check import format_findings, measure_sync, sync_finding
 from visavis.finetune.geometry import Geometry, fit_geometry
 from visavis.finetune.ingest import Ingested
 from visavis.finetune.lips.fit import Measured
 from visavis.finetune.lips.yardstick.listener import PersonLips
-from visavis.finetune.parts import PictureParts, picture_parts
+from visavis.finetune.morphable.files import FaceModelFile
+from visavis.finetune.morphable.person import FOLDER, fitted_geometry, marked, noted
+from visavis.finetune.parts import ANCHOR, PictureParts, picture_parts
 from visavis.finetune.person import load_geometry, measured_of, save_geometry, write_folder
 from visavis.finetune.record import Record
 from visavis.finetune.renderer.dataset import Examples, calibration
 from visavis.finetune.renderer.generic import generic_renderer
 from visavis.finetune.renderer.train import Plan, Progress, held_out_path, train
+from visavis.finetune.report.fitted import read_strip
 from visavis.finetune.report.footage import from_geometry
 from visavis.finetune.report.report import report
 from visavis.finetune.report.writing import write_report
-from visavis.finetune.schedule import schedule
+from visavis.finetune.schedule import ALONE, schedule
 from visavis.finetune.selection import held_out, learnt, shown
 from visavis.finetune.speaking_lips import SpeakingLips, spoken
+from visavis.finetune.texture import visible_triangles
 from visavis.finetune.tracking import track_clip
 from visavis.finetune.workplace import Workplace, write_json
 from visavis.models.renderer import Renderer
@@ -59,6 +66,7 @@ TRIAL_STEPS = 8
 RESERVED_S = 60.0  # of the time, for what follows the training
 LEAST_TRAINING_S = 10.0
 VOICE = "voice.npz"
+START = "start.pt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +87,29 @@ def finetune(
     place: Workplace,
     clip: Ingested,
     *,
-    tracker: Path,
+    tracker: Path | None,
     base: Person,
     fit_lips: FitLips,
     consent: Mapping[str, Any],
     licence: str,
     notices: str,
+    face_model: FaceModelFile | None = None,
+    prepare: bool = False,
     say: Say,
     tell: Callable[[Progress], None],
-) -> Outcome:
+) -> Outcome | None:
     """Make a person of a clip that was checked and taken in.
 
     Args:
         place: where everything goes.
         clip: the video.
-        tracker: see `track.track_faces`.
+        tracker: see `track.track_faces`; None where the face was tracked before, and then the
+            report has no closed loop.
         base: whose lips tell whether the sound keeps step.
         fit_lips: makes the motion stage of what was measured, the sound and the cuts in seconds.
         consent, licence, notices: as in person.json.
+        face_model: the user's, that shape and poses are fitted with; None: the tracker's mesh.
+        prepare: end before the training; None is returned.
         say: called with a sentence before each step.
         tell: called after each step of the training.
 
@@ -110,15 +123,20 @@ def finetune(
             f"The clip has {len(clip.frames)} frames; {wanted[0]}:{wanted[1]} is not in it."
         )
     work = _Work(place, clip, say)
-    geometry = work.geometry(tracker)
+    geometry = work.geometry(tracker, face_model)
     try:
         before = shown(geometry, clip.cuts)
     except ValueError as error:
         raise PersonFileError(f"The clip cannot be shown: {error}") from error
     work.sync(geometry, base)
-    parts = work.parts(geometry)
-    voice = work.lips(geometry, fit_lips)
     chosen = learnt(geometry, clip.stretches)
+    judged = held_out(geometry, clip.cuts) if wanted is None else np.arange(*wanted)
+    seen = np.flatnonzero(~np.isin(chosen, judged))
+    geometry, appearance = work.appearance(geometry, chosen[seen])
+    parts = work.parts(geometry, appearance, chosen[seen])
+    voice = work.lips(geometry, fit_lips)
+    if prepare:
+        return None
     examples = Examples(
         clip.frames[chosen],
         geometry.of(chosen),
@@ -126,8 +144,6 @@ def finetune(
         voice=voice[chosen],
         whole=geometry,
     )
-    judged = held_out(geometry, clip.cuts) if wanted is None else np.arange(*wanted)
-    seen = np.flatnonzero(~np.isin(chosen, judged))
     renderer, plan, alarm = work.renderer(examples, seen, tell)
     about: dict[str, Any] = {
         "name": place.settings.name,
@@ -136,6 +152,8 @@ def finetune(
         "licence": licence,
         "made_by": work.made_by(plan, judged),
     }
+    if face_model is not None:
+        about, notices = marked(about, notices, face_model)
     work.write(geometry, parts, examples, before, renderer, about=about, notices=notices)
     metrics = work.judge(geometry, judged, chosen[seen], tracker, alarm)
     size = work.export({**about, "made_by": {**about["made_by"], "metrics": metrics}})
@@ -164,15 +182,21 @@ class _Work:
         yield
         self.seconds[name] = round(time.monotonic() - began, 1)
 
-    def geometry(self, tracker: Path) -> Geometry:
+    def geometry(self, tracker: Path | None, face_model: FaceModelFile | None) -> Geometry:
         """Where head and mouth are in every frame."""
         path = self._place.root / "geometry.npz"
         if path.exists():
             return load_geometry(path)
+        if tracker is None:
+            raise ConfigError("There is no face tracker, and the face was not tracked before.")
         with self._step("track", f"Tracking the face through {len(self._clip.frames)} frames."):
             track = track_clip(self._clip.frames, tracker, self._place.root / "track")
-            geometry = fit_geometry(track, cuts=self._clip.cuts)
-            save_geometry(geometry, path)
+            if face_model is None:
+                geometry = fit_geometry(track, cuts=self._clip.cuts)
+        if face_model is not None:
+            with self._step("face_model", f"Fitting the face model: {face_model.kind}."):
+                geometry = fitted_geometry(self._place, self._clip, track, face_model, self._say)
+        save_geometry(geometry, path)
         return geometry
 
     def sync(self, geometry: Geometry, base: Person) -> None:
@@ -183,10 +207,32 @@ class _Work:
             if finding is not None:
                 self._say(format_findings([finding]))
 
-    def parts(self, geometry: Geometry) -> PictureParts:
+    def appearance(
+        self, geometry: Geometry, taught: NDArray[np.int64]
+    ) -> tuple[Geometry, Appearance]:
+        """How the mouth looks, and with that where it is in every frame."""
+        folder = self._place.root / "appearance"
+        if not folder.exists():
+            with (
+                self._step("appearance", "Learning how the mouth looks."),
+                self._place.new_folder("appearance") as partial,
+            ):
+                triangles = visible_triangles(geometry)
+                size = self._place.settings.crop
+                made = learn_appearance(
+                    self._clip.frames, geometry, triangles, taught, ANCHOR, size
+                )
+                save_geometry(made.geometry, partial / "geometry.npz")
+                save_appearance(made.appearance, partial / "appearance.npz")
+                write_json(partial / "about.json", {"levels": made.levels})
+        return load_geometry(folder / "geometry.npz"), load_appearance(folder / "appearance.npz")
+
+    def parts(
+        self, geometry: Geometry, appearance: Appearance, taught: NDArray[np.int64]
+    ) -> PictureParts:
         """Texture, teeth and mask."""
         with self._step("parts", "Collecting skin and teeth."):
-            parts = picture_parts(self._clip.frames, geometry)
+            parts = picture_parts(self._clip.frames, geometry, appearance, taught)
         return parts
 
     def lips(self, geometry: Geometry, fit_lips: FitLips) -> F32:
@@ -216,8 +262,9 @@ class _Work:
         """Train, for the time that is left."""
         settings = self._place.settings
         folder = self._place.root / "renderer"
-        start = generic_renderer()
-        plan = self._plan(examples, start)
+        begun = folder / START
+        start = load_renderer(begun) if begun.exists() else generic_renderer()
+        plan = self._plan(examples, start, alone=0.0 if begun.exists() else ALONE)
         with self._step(
             "renderer",
             f"Training the renderer: {plan.steps} steps"
@@ -240,8 +287,8 @@ class _Work:
             )
         return renderer, plan, alarms[0]
 
-    def _plan(self, examples: Examples, start: Renderer) -> Plan:
-        """The plan that was made before, or one for the time that is left."""
+    def _plan(self, examples: Examples, start: Renderer, *, alone: float) -> Plan:
+        """The plan that was made before, or one for the time that is left; see `schedule`."""
         path = self._place.root / "renderer" / "plan.json"
         if path.exists():
             return Plan(**json.loads(path.read_text("utf-8")))
@@ -255,6 +302,7 @@ class _Work:
                 self._trial(examples, start, adversarial=True) if settings.adversarial else None
             ),
             seed=settings.seed,
+            alone=alone,
         )
         path.parent.mkdir(exist_ok=True)
         write_json(path, asdict(plan))
@@ -278,7 +326,7 @@ class _Work:
     def made_by(self, plan: Plan, judged: NDArray[np.int64]) -> dict[str, Any]:
         """What the person file says of its making."""
         settings = self._place.settings
-        own = ("name", "display_name", "seed", "held_out")
+        own = ("name", "display_name", "seed", "held_out", "face_model")
         return {
             "tool": "visavis finetune",
             "version": __version__,
@@ -327,7 +375,7 @@ class _Work:
         geometry: Geometry,
         judged: NDArray[np.int64],
         taught: NDArray[np.int64],
-        tracker: Path,
+        tracker: Path | None,
         alarm: str | None,
     ) -> dict[str, float]:
         """Write the report, of the renderer as it was before it saw the judged frames.
@@ -338,8 +386,12 @@ class _Work:
         with self._step("report", "Measuring on what was held out."):
             root = self._place.root
             earlier = held_out_path(root / "renderer")
-            person = read_person(person_bytes(root / "person", renderer=earlier))
-            lips = json.loads((root / "lips" / "about.json").read_text("utf-8"))
+            # Only looked at, and gone again: what is kept is compared with the training.
+            person = read_person(person_bytes(root / "person", renderer=earlier, compared=False))
+            lips, looks = (
+                json.loads((root / step / "about.json").read_text("utf-8"))
+                for step in ("lips", "appearance")
+            )
             measured = report(
                 person,
                 from_geometry(person, self._clip.frames, geometry, self._clip.sound),
@@ -352,7 +404,10 @@ class _Work:
                     "peak_mib": _peak_mib(),
                     "alarm": alarm or "none",
                     "lips": lips,
+                    "appearance": looks,
+                    **noted(root),
                 },
+                fitted=read_strip(root / FOLDER) if (root / FOLDER).exists() else None,
             )
             write_report(measured, root)
         return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from visavis.finetune.renderer.train import START_RATE, Plan
 
-__all__ = ["schedule"]
+__all__ = ["ALONE", "schedule"]
 
 LEAST_STEPS, MOST_STEPS = 40, 40_000
 ALONE = 0.35  # of the time, before the adversary comes in
@@ -17,6 +17,7 @@ def schedule(
     step_seconds: float,
     adversarial_step_seconds: float | None,
     seed: int,
+    alone: float = ALONE,
 ) -> Plan:
     """Plan a training.
 
@@ -25,14 +26,15 @@ def schedule(
         step_seconds: of a step of the picture loss.
         adversarial_step_seconds: of a step with the adversary; None for none.
         seed: of the training.
+        alone: share of the time before the adversary comes in.
     """
     if adversarial_step_seconds is None:
         steps = _bounded(seconds / step_seconds)
         return Plan(steps, whole_from=round(WHOLE * steps), rate=START_RATE, seed=seed)
-    alone = _bounded(ALONE * seconds / step_seconds)
-    steps = alone + _bounded((1.0 - ALONE) * seconds / adversarial_step_seconds)
-    whole = max(alone, round(WHOLE * steps))
-    return Plan(steps, adversarial_from=alone, whole_from=whole, rate=START_RATE, seed=seed)
+    first = _bounded(alone * seconds / step_seconds) if alone else 0
+    steps = first + _bounded((1.0 - alone) * seconds / adversarial_step_seconds)
+    whole = max(first, round(WHOLE * steps))
+    return Plan(steps, adversarial_from=first, whole_from=whole, rate=START_RATE, seed=seed)
 
 
 def _bounded(steps: float) -> int:

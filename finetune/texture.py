@@ -12,6 +12,7 @@ from visavis.finetune.geometry import Geometry
 from visavis.finetune.mesh import loops
 
 __all__ = [
+    "FEATHER",
     "Charts",
     "Texture",
     "crop_mask",
@@ -19,6 +20,7 @@ __all__ = [
     "inside",
     "neutral_frame",
     "teeth_charts",
+    "visible_triangles",
 ]
 
 F32 = NDArray[np.float32]
@@ -125,11 +127,8 @@ def _between(lips: I32) -> I32:
     return np.array([face for face in faces if len(set(face)) == 3], np.int32)
 
 
-def face_texture(frames: U8, geometry: Geometry) -> Texture:
-    """Cut the texture from the neutral frame."""
-    index = neutral_frame(geometry)
-    points = posed(geometry, index)
-    height, width = frames.shape[1] * 2 // 3, frames.shape[2]
+def visible_triangles(geometry: Geometry) -> I32:
+    """Return the triangles that may be in the crop, int32[T, 3], the farthest first."""
     centre = geometry.mean[geometry.triangles].mean(axis=1)
     visible = centre[:, 1] > HIGHEST
     ring: NDArray[np.bool_] = np.any(geometry.triangles >= 468, axis=1)
@@ -140,6 +139,15 @@ def face_texture(frames: U8, geometry: Geometry) -> Texture:
     order = order[visible[order]]
     behind = int(np.count_nonzero(ring[order]))
     triangles = np.insert(geometry.triangles[order], behind, _between(geometry.lips), axis=0)
+    return np.ascontiguousarray(triangles, np.int32)
+
+
+def face_texture(frames: U8, geometry: Geometry, taught: NDArray[np.int64]) -> Texture:
+    """Cut the texture from the neutral one of the frames that may be learnt from."""
+    index = int(taught[neutral_frame(geometry.of(taught))])
+    points = posed(geometry, index)
+    height, width = frames.shape[1] * 2 // 3, frames.shape[2]
+    triangles = visible_triangles(geometry)
     used = points[np.unique(triangles), :2]
     left, top = (2 * int(max(0, edge) // 2) for edge in used.min(axis=0) - 4)
     right = 2 * int(min(width, used[:, 0].max() + 6) // 2)
@@ -152,7 +160,7 @@ def face_texture(frames: U8, geometry: Geometry) -> Texture:
         v[half].astype(np.float64),
     )
     uv = (points[:, :2] - (left, top)).astype(np.float32)
-    return Texture(picture, uv, np.ascontiguousarray(triangles, np.int32))
+    return Texture(picture, uv, triangles)
 
 
 def inside(
@@ -167,11 +175,19 @@ def inside(
     return within
 
 
-def teeth_charts(frames: U8, geometry: Geometry) -> Charts:
+def teeth_charts(
+    frames: U8, geometry: Geometry, taught: NDArray[np.int64], unit: float = 1.0
+) -> Charts:
     """Collect what is seen between the lips, fixed to the skull and fixed to the jaw.
 
     Teeth come from the frame that shows most of them; towards the lips, which hide the rest there,
     the frames that show the next most come in. What is around them comes from the widest opening.
+
+    Args:
+        frames: uint8[N, H*3/2, W], I420.
+        geometry: fitted to them.
+        taught: the frames that may be learnt from.
+        unit: pixels for each one of a crop of the usual size.
     """
     scale = float(np.linalg.norm(geometry.pose[:, 0, :3], axis=1).mean())
     left, top, right, bottom = CHART
@@ -196,11 +212,12 @@ def teeth_charts(frames: U8, geometry: Geometry) -> Charts:
     )
     pictures = []
     for moves, below in ((np.zeros_like(jaw), False), (jaw, True)):
-        opening = geometry.aperture / geometry.aperture.max()
-        candidates = np.flatnonzero(opening > (OPEN_BELOW if below else OPEN))
-        seen = [_look(frames[i], geometry, int(i), grid, moves, below) for i in candidates]
+        opening = geometry.aperture[taught] / geometry.aperture[taught].max()
+        candidates = taught[opening > (OPEN_BELOW if below else OPEN)]
+        seen = [_look(frames[i], geometry, int(i), grid, moves, below, unit) for i in candidates]
         most = sorted(seen, key=lambda view: -np.count_nonzero(view[2]))[:VIEWS]
-        views = [(levels, depth * np.clip(ndimage.gaussian_filter(teeth.astype(float), 1.5) * 4,
+        soft = 1.5 * unit
+        views = [(levels, depth * np.clip(ndimage.gaussian_filter(teeth.astype(float), soft) * 4,
                   0.0, 1.0)) for levels, depth, teeth in most]  # fmt: skip
         widest = np.argsort(-geometry.aperture[candidates], kind="stable")[:VIEWS]
         views += [seen[i][:2] for i in widest]
@@ -232,6 +249,7 @@ def _look(
     grid: NDArray[np.float64],
     moves: NDArray[np.float32],
     below: bool,
+    unit: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """Return a frame's view of a chart: levels [3, H, W], how surely each is seen, where teeth are.
 
@@ -239,6 +257,7 @@ def _look(
         grid: float64[H, W, 3], the chart in head space.
         moves: f32[C, 3], how the chart moves with the coefficients.
         below: look for the teeth of the lower jaw, which are in the lower half of the opening.
+        unit: see `teeth_charts`.
     """
     pose = geometry.pose[index].astype(np.float64)
     place = (grid + geometry.coefficients[index] @ moves) @ pose[:2, :3].T + pose[:2, 3]
@@ -252,7 +271,8 @@ def _look(
     contour = posed(geometry, index)[geometry.lips, :2]
     within = inside(contour, x, y)
     # The tracked lips are off by a pixel or two, and lips must not get among the teeth.
-    depth = np.clip((ndimage.distance_transform_edt(within) - LIP_ERROR) / 3.0, 0.0, 1.0)
+    away = ndimage.distance_transform_edt(within) / unit
+    depth = np.clip((away - LIP_ERROR) / 3.0, 0.0, 1.0)
     teeth = (depth > 0) & (levels[2] < TEETH_REDDEST) & (levels[0] > TEETH_DARKEST)
     middle = contour[:, 1].mean()
     third = 0.35 * (contour[:, 1].max() - middle)

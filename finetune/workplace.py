@@ -2,14 +2,16 @@
 
     finetune.json       whose folder it is (`record`)
     settings.json       what was asked for; going on with other settings is refused
-    check.json          what was found in the video
+    check.json          what was found in the video, and how it is read in
     clip/               frames.i420, sound.npy: the video as everything after uses it
     track/              of the face, in parts
+    face_model/         the fit of the user's face model, where there is one (`morphable.person`)
     geometry.npz        shape, poses and mouth of every frame
     lips/               the motion stage
-    renderer/           state.pt, the training; plan.json, how long it is to be
+    renderer/           state.pt, the training; plan.json, how long it is to be; start.pt, where
+                        somebody put it, a renderer to begin with in place of the generic one
     person/             what `export.native` reads
-    report.html, report.json
+    report.html, report.json, report.md
     NAME.person         the person
 
 Whatever is there already is not made again. Everything is written beside its place and then moved
@@ -35,8 +37,11 @@ from visavis.finetune.record import Record
 __all__ = ["Settings", "Workplace", "name_of", "sha256_of", "write_json"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+CROP = 192  # pixels; of such a crop a frame is not larger than this:
 BYTES_PER_FRAME = 512 * 512 * 3 // 2
 SPARE_BYTES = 300 << 20
+# What only the training asks for: it may change until that is planned.
+OF_TRAINING = ("minutes", "device", "adversarial")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class Settings:
         sound_offset_ms: the sound is moved later by so much.
         held_out: first frame, and the one after the last, that the report judges by; None for
             a choice.
+        face_model: SHA-256 of the files of the user's face model by name; None for none.
+        crop: pixels of the renderer's picture, by which face and frame grow.
     """
 
     name: str
@@ -62,6 +69,8 @@ class Settings:
     adversarial: bool
     sound_offset_ms: float = 0.0
     held_out: tuple[int, int] | None = None
+    face_model: Mapping[str, str] | None = None
+    crop: int = CROP
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +96,17 @@ class Workplace:
                 raise ConfigError(
                     f"{root} is there already: --resume goes on with it, visavis delete removes it."
                 )
-            before = json.loads(path.read_text("utf-8"))
+            before = {"crop": CROP, **json.loads(path.read_text("utf-8"))}
+            planned = (root / "renderer" / "plan.json").exists()
             for key, value in given.items():
+                if key in OF_TRAINING and not planned:
+                    continue
                 if before.get(key) != value:
                     raise ConfigError(
                         f"{root} was begun with {key} {before.get(key)!r}, not {value!r}; "
                         "give the same, or another folder."
                     )
+            write_json(path, given)
         else:
             if root.exists() and (not root.is_dir() or any(root.iterdir())):
                 raise ConfigError(f"{root} is there already and was not made by visavis finetune.")
@@ -113,7 +126,7 @@ class Workplace:
         Raises:
             ConfigError: there is too little room.
         """
-        needed = frames * BYTES_PER_FRAME + SPARE_BYTES
+        needed = round(frames * BYTES_PER_FRAME * (self.settings.crop / CROP) ** 2) + SPARE_BYTES
         free = shutil.disk_usage(self.root).free
         if free < needed:
             raise ConfigError(

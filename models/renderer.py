@@ -14,26 +14,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["LIP_REACH", "PLANES", "WIDTHS", "Renderer", "RendererGraph", "drawn"]
+__all__ = ["PLANES", "WIDTHS", "Renderer", "RendererGraph", "drawn"]
 
 # The layout of `engines/planes.py`.
-PLANES = 32
-TEXTURE, TEETH = slice(0, 6), slice(6, 12)
-FRAME, HIDDEN, LIPS = slice(18, 24), slice(24, 25), slice(25, 29)
-LIP_REACH = 12.0  # pixels, where the distance to the lips ends
+PLANES = 38
+TEXTURE, TEETH, FRAME = slice(0, 6), slice(6, 12), slice(18, 24)
+HIDDEN, LIPS, APPEARANCE = slice(24, 25), slice(25, 29), slice(32, 38)
 WIDTHS = (32, 64, 96, 128)
 
 
 def drawn(planes: Tensor) -> Tensor:
     """Return what the planes show already, f32[N, 6, S/2, S/2].
 
-    That is the frame where it stays, elsewhere the warped texture, and between the lips the upper
-    teeth: the picture to beat, and what a network adds to.
+    That is the frame where it stays, elsewhere what the appearance model shows: the picture to
+    beat, and what a network adds to.
     """
-    inside = torch.clamp(planes[:, LIPS] * LIP_REACH, 0.0, 1.0)
-    inside = torch.cat([inside, inside.mean(dim=1, keepdim=True).expand(-1, 2, -1, -1)], dim=1)
-    face = planes[:, TEXTURE] + inside * (planes[:, TEETH] - planes[:, TEXTURE])
-    return planes[:, FRAME] + face * planes[:, HIDDEN]
+    return planes[:, FRAME] + planes[:, APPEARANCE] * planes[:, HIDDEN]
 
 
 class _Residual(nn.Module):
@@ -47,7 +43,7 @@ class _Residual(nn.Module):
 
 
 class Renderer(nn.Module):
-    """From planes f32[N, 32, S/2, S/2] to a crop f32[N, 6, S/2, S/2]: Y pixel-unshuffled, U, V.
+    """From planes f32[N, 38, S/2, S/2] to a crop f32[N, 6, S/2, S/2]: Y pixel-unshuffled, U, V.
 
     Levels are (value - 128) / 128. The network adds to what is `drawn`.
 
@@ -81,6 +77,10 @@ class Renderer(nn.Module):
 
     def forward(self, planes: Tensor) -> Tensor:
         """Return f32[N, 6, S/2, S/2]."""
+        return drawn(planes) + self.added(planes)
+
+    def added(self, planes: Tensor) -> Tensor:
+        """Return what the network adds to what is drawn, f32[N, 6, S/2, S/2]."""
         x = F.relu(self.enter(planes))
         skips = []
         for before, down in zip(self.before, self.down, strict=True):
@@ -93,18 +93,18 @@ class Renderer(nn.Module):
         ):
             x = F.relu(F.interpolate(up(x), scale_factor=2.0, mode="nearest") + skip)
             x = after(x)
-        crop: Tensor = drawn(planes) + self.leave(x)
-        return crop
+        more: Tensor = self.leave(x)
+        return more
 
 
 class RendererGraph(nn.Module):
     """What is exported: a renderer with levels as bytes.
 
     Args:
-        renderer: the trained network.
+        renderer: the trained network, or what computes the same.
     """
 
-    def __init__(self, renderer: Renderer) -> None:
+    def __init__(self, renderer: nn.Module) -> None:
         super().__init__()
         self.renderer = renderer
 

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from visavis.finetune.check.findings import Finding, listed
 from visavis.finetune.check.look import Sample, eye_distance
-from visavis.finetune.check.plan import LARGEST_SCALE, WANTED_EYES, Plan
+from visavis.finetune.check.plan import CROP, Plan
+from visavis.finetune.check.wearing import bearded, wearing_findings
 from visavis.finetune.geometry import EYE_LEFT, EYE_RIGHT, LIP_LOWER, LIP_UPPER, head_frame
 
 __all__ = ["covered", "face_findings", "opening", "yaw"]
 
 F64 = NDArray[np.float64]
 
-_LEAST_EYES, _GOOD_EYES = 60.0, 105.0  # pixels
+_LEAST_EYES, _GOOD_EYES = 60.0, 105.0  # pixels, of the usual crop
 _MISSING, _SECOND = 0.2, 0.1  # of the pictures
 _A_FEW = 3  # pictures
 _TURNED = 30.0  # degrees
@@ -53,12 +54,13 @@ def opening(face: NDArray[np.floating]) -> float:
     return float(np.linalg.norm(gap)) / eye_distance(np.asarray(face, np.float32))
 
 
-def face_findings(samples: Sequence[Sample], plan: Plan | None) -> list[Finding]:
+def face_findings(samples: Sequence[Sample], plan: Plan | None, crop: int = CROP) -> list[Finding]:
     """Return everything that the sampled pictures show.
 
     Args:
         samples: in their order, one at least.
         plan: made from them; None where no face was found.
+        crop: pixels of the renderer's crop.
     """
     seen = [sample for sample in samples if sample.faces]
     if plan is None or not seen:
@@ -67,13 +69,14 @@ def face_findings(samples: Sequence[Sample], plan: Plan | None) -> list[Finding]
     return [
         *_missing(samples),
         *_several(samples),
-        *_size(plan),
+        *_size(plan, crop),
         *_inside(seen, plan),
         *_turned(seen),
         *_mouth(seen),
         # Without light there are no colours to compare.
         *(lit or _cover(seen)),
         *_sharp(seen),
+        *wearing_findings([s.bridge for s in seen], _colours(seen)),
     ]
 
 
@@ -116,25 +119,29 @@ def _several(samples: Sequence[Sample]) -> list[Finding]:
     ]
 
 
-def _size(plan: Plan) -> list[Finding]:
+def _size(plan: Plan, crop: int) -> list[Finding]:
     eyes = plan.eyes / plan.scale
-    if eyes < _LEAST_EYES:
+    least, good = (of * crop / CROP for of in (_LEAST_EYES, _GOOD_EYES))
+    tier, instead = "", "come nearer, or record larger pictures"
+    if crop > CROP:
+        tier = f" for a crop of {crop}"
+        instead = f"come nearer, record larger pictures, or take a crop of {CROP}"
+    if eyes < least:
         return [
             Finding(
                 "small-face",
                 "refused",
-                f"The eyes are {eyes:.0f} pixels apart; {_LEAST_EYES:.0f} are needed and "
-                f"{_GOOD_EYES:.0f} are good: come nearer, or record larger pictures.",
+                f"The eyes are {eyes:.0f} pixels apart; {least:.0f} are needed and {good:.0f} are "
+                f"good{tier}: {instead}.",
             )
         ]
-    if eyes < _GOOD_EYES:
+    if eyes < good:
         return [
             Finding(
                 "small-face",
                 "warning",
                 f"The eyes are {eyes:.0f} pixels apart, so the face is enlarged "
-                f"{min(LARGEST_SCALE, WANTED_EYES / eyes):.2f} times and stays soft; "
-                f"{_GOOD_EYES:.0f} are good: come nearer, or record larger pictures.",
+                f"{plan.scale:.2f} times and stays soft; {good:.0f} are good{tier}: {instead}.",
             )
         ]
     return []
@@ -225,6 +232,10 @@ def covered(seen: Sequence[Sample]) -> tuple[F64, float]:
     return excess, float(np.abs(chroma).sum())
 
 
+def _colours(seen: Sequence[Sample]) -> list[NDArray[np.uint8]]:
+    return [sample.colours for sample in seen if sample.colours is not None]
+
+
 def _cover(seen: Sequence[Sample]) -> list[Finding]:
     excess, odd = covered(seen)
     times = [s.time for s, e in zip(seen, excess, strict=True) if e > _COVERED]
@@ -238,7 +249,7 @@ def _cover(seen: Sequence[Sample]) -> list[Finding]:
                 f"at {listed(times)}; cut out where a hand or a microphone covers it.",
             )
         )
-    if odd > _MASKED:
+    if odd > _MASKED and not bearded(_colours(seen)):
         found.append(
             Finding(
                 "masked",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from visavis.finetune.check.source import Facts, Pictures
+from visavis.finetune.check.wearing import bridge_line
 from visavis.finetune.geometry import EYE_LEFT, EYE_RIGHT
 from visavis.finetune.video import Taker, View, to_rgb
 
@@ -29,7 +30,7 @@ _THUMBNAIL = 96
 # Pixels that are decoded for a look; of more, only the pictures that stand alone are.
 _MOST_DECODED = 8e9
 _LEAST_KEYS = 24
-_WANTED_EYES = 128.0  # pixels between the eyes where sharpness is measured
+_WANTED_EYES = 128.0  # pixels between the eyes where they are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Sample:
         colours: uint8[468, 3], Y, U and V at the points of the first face; None without a face.
         sharpness: of its eyes, fine details over coarser ones; not a number without a face.
         brightest: level that 95 % of the picture's luma stay under.
+        bridge: of its nose, how dark a line crosses it; not a number without a face.
     """
 
     time: float
@@ -49,6 +51,7 @@ class Sample:
     colours: U8 | None
     sharpness: float
     brightest: float
+    bridge: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +146,17 @@ def _sample(facts: Facts, time: float, frame: av.VideoFrame, whole: Taker, find:
     found = find(to_rgb(picture))
     scale = np.array([facts.shown[0] / size[0], facts.shown[1] / size[1], facts.shown[0] / size[0]])
     faces = tuple((face * scale).astype(np.float32) for face in found)
+    brightest = float(np.percentile(luma, 95))
+    if not faces:
+        return Sample(time, faces, None, float("nan"), brightest)
+    eyes, moved = _eyes(facts, frame, faces[0])
     return Sample(
         time,
         faces,
-        _colours(picture, found[0]) if found else None,
-        _sharpness(facts, frame, faces[0]) if faces else float("nan"),
-        float(np.percentile(luma, 95)),
+        _colours(picture, found[0]),
+        _sharpness(eyes),
+        brightest,
+        bridge_line(eyes, moved),
     )
 
 
@@ -165,16 +173,31 @@ def _colours(picture: U8, face: F32) -> U8:
     return out
 
 
-def _sharpness(facts: Facts, frame: av.VideoFrame, face: F32) -> float:
-    """Return how much finest detail the eyes have for what coarser detail they have."""
+def _eyes(facts: Facts, frame: av.VideoFrame, face: F32) -> tuple[F32, F32]:
+    """Return a picture of the eyes, 128 pixels apart at most, and the face in its pixels.
+
+    Returns:
+        luma float32[H, W], float32[468, 3].
+    """
     eyes = eye_distance(face)
     scale = min(1.0, _WANTED_EYES / eyes)
     x, y = (face[EYE_RIGHT, :2] + face[EYE_LEFT, :2]) / 2
     half = np.array([0.75, 0.35]) * eyes
     size = tuple(max(16, 2 * round(side * scale)) for side in half)
     box = (x - half[0], y - half[1], x + half[0], y + half[1])
-    taken = Taker(view_of(facts, *box, (size[0], size[1])), tone=False)(frame)
-    luma = taken[: size[1]].astype(np.float32)
+    view = view_of(facts, *box, (size[0], size[1]))
+    taken = Taker(view, tone=False)(frame)
+    # The box was moved to whole pixels and into the picture, and pixels need not be square.
+    upright = np.array(facts.upright) / facts.shown
+    shrunk = np.array([size[0] / view.width, size[1] / view.height])
+    moved = np.empty_like(face)
+    moved[:, :2] = (face[:, :2] * upright - (view.left, view.top)) * shrunk
+    moved[:, 2] = face[:, 2] * upright[0] * shrunk[0]
+    return taken[: size[1]].astype(np.float32), moved
+
+
+def _sharpness(luma: F32) -> float:
+    """Return how much finest detail the eyes have for what coarser detail they have."""
     fine = luma - ndimage.gaussian_filter(luma, 1.0)
     coarse = ndimage.gaussian_filter(luma, 1.0) - ndimage.gaussian_filter(luma, 2.5)
     return float(fine.std() / max(float(coarse.std()), 0.5))

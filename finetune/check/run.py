@@ -10,7 +10,7 @@ from visavis.finetune.check.faces import face_findings
 from visavis.finetune.check.finder import FaceFinder
 from visavis.finetune.check.findings import Finding, VideoRefused, listed
 from visavis.finetune.check.look import Look, look, sample_size
-from visavis.finetune.check.plan import Plan, make_plan
+from visavis.finetune.check.plan import CROP, Plan, make_plan
 from visavis.finetune.check.probe import probe
 from visavis.finetune.check.sound import sound_findings
 from visavis.finetune.check.source import Facts, read_facts
@@ -57,12 +57,13 @@ class Checked:
                 raise VideoRefused(finding.kind, finding.text)
 
 
-def check_video(path: Path, tracker: Path) -> Checked:
+def check_video(path: Path, tracker: Path, crop: int = CROP) -> Checked:
     """Look for everything that keeps a video from becoming a person.
 
     Args:
         path: of the video; nothing about it is trusted.
         tracker: the interpreter of an environment made from `finetune/tracker/requirements.txt`.
+        crop: pixels of the renderer's crop, which says how large the face must be.
 
     Raises:
         PersonFileError: the tracker does not run.
@@ -75,9 +76,9 @@ def check_video(path: Path, tracker: Path) -> Checked:
             seen = look(facts, find)
     except VideoRefused as refused:
         return Checked((*found, refused.finding), None)
-    plan = make_plan(facts, seen.samples)
+    plan = make_plan(facts, seen.samples, crop)
     found += cut_findings(facts, seen)
-    found += face_findings(seen.samples, plan)
+    found += face_findings(seen.samples, plan, crop)
     found += sound_findings(facts)
     return Checked(tuple(found), plan)
 

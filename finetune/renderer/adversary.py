@@ -29,7 +29,7 @@ PICTURE = 6
 SHOWN = (TEXTURE, TEETH, FRAME, HIDDEN, LIPS)  # of the planes: what a picture must fit
 CONDITION = sum(part.stop - part.start for part in SHOWN)
 WIDTHS = (32, 64, 96)
-MOUTH = 48  # half pixels: the side of the window around the lips
+MOUTH = 48  # half pixels: the side of the window around the lips, or half of a larger crop's
 SLOPE = 0.2  # of the rectifiers, below zero
 SHIFT = 3  # half pixels, of the augmentation
 RATE = 1e-3  # with 2e-4 and the usual initial weights it could not tell after 700 steps
@@ -113,9 +113,9 @@ class Adversary:
         """One step of the discriminators.
 
         Args:
-            planes: f32[N, 32, S/2, S/2], what `made` was made from.
+            planes: f32[N, 38, S/2, S/2], what `made` was made from.
             made: f32[N, 6, S/2, S/2].
-            seen: f32[M, 32, S/2, S/2], what goes with `real`.
+            seen: f32[M, 38, S/2, S/2], what goes with `real`.
             real: f32[M, 6, S/2, S/2].
         """
         penalise = self._steps % R1_EVERY == 0
@@ -220,12 +220,13 @@ def _around_lips(joined: Tensor, planes: Tensor) -> Tensor:
     """The window whose middle is that of the lips, for each picture."""
     near = (planes[:, LIPS].amax(dim=1) > -0.5).float()
     _, height, width = near.shape
+    side = max(MOUTH, height // 2)
     total = near.sum(dim=(1, 2)).clamp(min=1.0)
     rows = torch.arange(height, device=near.device, dtype=near.dtype)
     columns = torch.arange(width, device=near.device, dtype=near.dtype)
-    y = (near.sum(dim=2) @ rows / total).round().long() - MOUTH // 2
-    x = (near.sum(dim=1) @ columns / total).round().long() - MOUTH // 2
-    side_y, side_x = min(MOUTH, height), min(MOUTH, width)
+    y = (near.sum(dim=2) @ rows / total).round().long() - side // 2
+    x = (near.sum(dim=1) @ columns / total).round().long() - side // 2
+    side_y, side_x = min(side, height), min(side, width)
     tops = y.clamp(0, height - side_y).tolist()
     lefts = x.clamp(0, width - side_x).tolist()
     return torch.stack(

@@ -17,7 +17,7 @@ from visavis.engines.geometry import LinearGeometry
 from visavis.engines.planes import PLANES, Planes
 from visavis.engines.walk import FrameChoice
 from visavis.finetune.geometry import Geometry
-from visavis.finetune.parts import PictureParts, crop_origins
+from visavis.finetune.parts import SIZE, PictureParts, crop_origins
 from visavis.finetune.texture import planes_of
 
 __all__ = ["NONE", "Augmentation", "Examples", "calibration"]
@@ -130,7 +130,7 @@ class Examples:
             voice: let the voice drive the mouth; the pictures are then not of that mouth.
 
         Returns:
-            f32[B, 32, S/2, S/2] and f32[B, 6, S/2, S/2] (Y unshuffled, U, V).
+            f32[B, 38, S/2, S/2] and f32[B, 6, S/2, S/2] (Y unshuffled, U, V).
         """
         half = self.size // 2
         planes = np.zeros((len(indices), PLANES, half, half), np.float32)
@@ -147,7 +147,7 @@ class Examples:
             # the crop and its margin.
             pose = self._geometry.pose[i].copy()
             pose[:2, 3] -= self.origins[i] - MARGIN
-            pose[:2, 3] += random.normal(0.0, 0.15 * how.noise, 2)
+            pose[:2, 3] += random.normal(0.0, 0.15 * how.noise * (self.size / SIZE), 2)
             choices.append(FrameChoice((i,), 0.0, pose, (int(corner[0]), int(corner[1]))))
             seen.append(around)
             own = self._geometry.coefficients[i]
@@ -157,8 +157,9 @@ class Examples:
             elif random.random() < how.coarse:
                 own = own + random.random() * (self._coarse[i] - own)
             coefficients.append(own + how.noise * self._noise * random.normal(size=len(own)))
-        vertices = self._stage.vertices(np.array(coefficients, np.float32), choices)
-        self._planes.draw(vertices, choices, seen, planes)
+        asked = np.array(coefficients, np.float32)
+        vertices = self._stage.vertices(asked, choices)
+        self._planes.draw(vertices, asked, choices, seen, planes)
         return planes, pictures
 
     def _levels(self, picture: U8, corner: NDArray[np.int64]) -> F32:
@@ -206,8 +207,14 @@ class Examples:
         return np.concatenate(parts).reshape(-1, size)
 
 
-def calibration(examples: Examples, count: int = 48) -> list[F32]:
-    """Return planes f32[32, S/2, S/2] of frames that stand for all."""
-    rows = np.unique(np.linspace(0, len(examples) - 1, count).astype(np.int64))
-    planes, _ = examples.batch(rows, np.random.default_rng(0), NONE)
-    return list(planes)
+def calibration(examples: Examples, count: int = 64) -> list[F32]:
+    """Return planes f32[38, S/2, S/2] of frames that stand for all.
+
+    Live, the voice drives the mouth; so it does in half of them, where it is known.
+    """
+    each = count // 2 if examples.voiced else count
+    rows = np.unique(np.linspace(0, len(examples) - 1, each).astype(np.int64))
+    planes: list[F32] = []
+    for voice in (False, True)[: 1 + examples.voiced]:
+        planes += list(examples.batch(rows, np.random.default_rng(0), NONE, voice=voice)[0])
+    return planes

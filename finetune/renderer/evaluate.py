@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from visavis.finetune.renderer.dataset import NONE, Augmentation, Examples
+from visavis.finetune.report.octaves import Tally, bands
 from visavis.finetune.texture import join
 from visavis.models.renderer import Renderer, drawn
 
-__all__ = ["Scores", "evaluate", "score", "sheet", "table"]
+__all__ = ["Scores", "evaluate", "octaves", "score", "sheet", "table"]
 
 F64 = NDArray[np.float64]
 
@@ -108,11 +109,7 @@ def evaluate(
     hidden_half = planes[0, 24] > 0
     hidden = hidden_half.repeat(2, axis=0).repeat(2, axis=1)
     wanted = luma(pictures)
-    boxes = []
-    for row in planes:
-        near = row[25:29].max(axis=0) > -0.999
-        ys, xs = np.flatnonzero(near.any(axis=1)) * 2, np.flatnonzero(near.any(axis=0)) * 2
-        boxes.append((slice(ys[0], ys[-1] + 2), slice(xs[0], xs[-1] + 2)))
+    boxes = _mouths(planes)
     made = {
         "renderer": luma(_run(renderer, planes)),
         "renderer, other surroundings": luma(_run(renderer, mixed)),
@@ -120,6 +117,33 @@ def evaluate(
         "next frame": luma(after),
     }
     return {name: score(picture, wanted, hidden, boxes) for name, picture in made.items()}
+
+
+def octaves(renderer: Renderer, examples: Examples, test: NDArray[np.int64]) -> F64:
+    """Return the energy of each octave of the mouth over the real one's, float64[3].
+
+    Args:
+        renderer, examples, test: as of `evaluate`.
+    """
+    planes, pictures = examples.batch(test, np.random.default_rng(0), NONE)
+    tally = Tally()
+    made, wanted = luma(_run(renderer, planes)), luma(pictures)
+    for one, other, box in zip(made, wanted, _mouths(planes), strict=True):
+        region = np.zeros(one.shape, np.bool_)
+        region[box] = True
+        tally.add(bands(one.astype(np.float32)), bands(other.astype(np.float32)), region)
+    share: F64 = tally.own / tally.other
+    return share
+
+
+def _mouths(planes: NDArray[np.float32]) -> list[tuple[slice, ...]]:
+    """Return the boxes of the mouths, from the distance to the lips in f32[N, 38, S/2, S/2]."""
+    boxes: list[tuple[slice, ...]] = []
+    for row in planes:
+        near = row[25:29].max(axis=0) > -0.999
+        ys, xs = np.flatnonzero(near.any(axis=1)) * 2, np.flatnonzero(near.any(axis=0)) * 2
+        boxes.append((slice(ys[0], ys[-1] + 2), slice(xs[0], xs[-1] + 2)))
+    return boxes
 
 
 def sheet(renderer: Renderer, examples: Examples, frames: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -20,13 +20,15 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from visavis.engines.errors import ConfigError
-from visavis.finetune.geometry import fit_geometry
-from visavis.finetune.parts import picture_parts
+from visavis.finetune.appearance.learn import learn_appearance
+from visavis.finetune.geometry import COMPONENTS, fit_geometry
+from visavis.finetune.parts import ANCHOR, SIZE, picture_parts
 from visavis.finetune.person import load_geometry, save_geometry
 from visavis.finetune.renderer.dataset import Augmentation, Examples
 from visavis.finetune.renderer.evaluate import evaluate, table
 from visavis.finetune.renderer.generic import pack_renderer
 from visavis.finetune.renderer.train import Plan, Progress, train
+from visavis.finetune.texture import visible_triangles
 from visavis.finetune.track import track_faces
 
 __all__ = ["People", "main"]
@@ -39,6 +41,7 @@ U8 = NDArray[np.uint8]
 # Frames of renders are apart in time, so that the tracker's noise cannot be told from motion.
 HOW = Augmentation(noise=0.15)
 SAID_EVERY_S = 60.0
+LEAST_COMPONENTS, FRAMES_A_COMPONENT = 4, 6
 
 
 class People:
@@ -98,14 +101,28 @@ def read_pictures(folder: Path) -> U8:
     return np.stack(frames)
 
 
-def examples_of(folder: Path, tracker: Path) -> Examples:
-    """Return what is learnt from one person; the fitted geometry is kept in the folder."""
+def examples_of(folder: Path, tracker: Path, *, known: int = 1) -> Examples:
+    """Return what is learnt from one person; the tracked mesh is kept in the folder.
+
+    Args:
+        folder: of the person.
+        tracker: Python with MediaPipe.
+        known: every so many frames are what the appearance is learnt from; where that is not all,
+            the examples are of the others.
+    """
     frames = read_pictures(folder)
-    kept = folder / "geometry.npz"
+    kept = folder / f"tracked-{len(frames)}-{known}.npz"
+    taught = np.arange(0, len(frames), known)
     if not kept.exists():
-        save_geometry(fit_geometry(track_faces(frames, tracker)), kept)
-    geometry = load_geometry(kept)
-    return Examples(frames, geometry, picture_parts(frames, geometry))
+        # Of few pictures few components: the model must not know by heart what it is shown.
+        components = min(COMPONENTS, max(LEAST_COMPONENTS, len(taught) // FRAMES_A_COMPONENT))
+        tracked = fit_geometry(track_faces(frames, tracker), components=components)
+        save_geometry(tracked, kept)
+    tracked = load_geometry(kept)
+    made = learn_appearance(frames, tracked, visible_triangles(tracked), taught, ANCHOR, SIZE)
+    parts = picture_parts(frames, made.geometry, made.appearance, taught)
+    shown = taught if known == 1 else np.setdiff1d(np.arange(len(frames)), taught)
+    return Examples(frames[shown], made.geometry.of(shown), parts, whole=made.geometry)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -113,7 +130,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="visavis.finetune.renderer.people")
     parser.add_argument("people", type=Path, nargs="+", help="folders with frames/*.png")
     parser.add_argument(
-        "--left-out", type=Path, help="a person who is measured and not learnt from"
+        "--left-out",
+        type=Path,
+        help="a person who is measured: how every second frame looks is known",
     )
     parser.add_argument("--tracker", type=Path, required=True, help="Python with MediaPipe")
     parser.add_argument("--work", type=Path, default=Path("build/generic"))
@@ -137,7 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
     renderer = train(people, options.work, Plan(options.steps), how=HOW, tell=tell)
     pack_renderer(renderer, str(options.out))
     if options.left_out is not None:
-        other = examples_of(options.left_out, options.tracker)
+        other = examples_of(options.left_out, options.tracker, known=2)
         print(table(evaluate(renderer, other, np.arange(len(other)))))
     return 0
 

@@ -1,8 +1,8 @@
 """Training loop of the renderer: interruptible, resumable, on a CPU thread or a GPU.
 
-First the picture loss alone; then, where it is asked for, with an adversary beside it. From then on
-a part of the examples is driven by the voice: there is no picture of those mouths to compare with,
-but they must look real all the same.
+First the loss of pictures and of their detail; then, where it is asked for, with an adversary
+beside it. A part of the examples is driven by the voice: there is no picture of those mouths to
+compare with pixel by pixel, but they must have the detail that real ones have.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor
 from visavis.export.native import save_renderer
 from visavis.finetune.renderer.adversary import Adversary
 from visavis.finetune.renderer.dataset import Augmentation
-from visavis.finetune.renderer.losses import picture_loss
+from visavis.finetune.renderer.losses import detail_loss, picture_loss
 from visavis.models.renderer import WIDTHS, Renderer
 
 __all__ = ["Plan", "Progress", "Teacher", "held_out_path", "train"]
@@ -39,7 +39,8 @@ WARM_UP = 100
 AVERAGE = 0.998  # of the weights, over time
 SAVE_EVERY, SAVE_SECONDS = 100, 30.0
 LOG_EVERY = 50
-VOICED = 0.3  # share of the adversary's examples that the voice drives
+SPOKEN = 2  # examples of a batch that the voice drives, where it is known
+VOICED = 0.3  # share of the adversary's steps whose examples the voice drives
 BALANCE_EVERY = 8  # steps
 HELD_OUT = "held-out.pt"
 
@@ -153,11 +154,16 @@ def train(
         if plan.whole_from is not None and step >= plan.whole_from:
             pool = everything
         chosen = random.choice(pool, BATCH, p=_chance(examples.openness[pool]))
-        batch = examples.batch(chosen, random, how)
+        tracked = BATCH - SPOKEN if examples.voiced else BATCH
+        planes, pictures = examples.batch(chosen[:tracked], random, how)
+        if examples.voiced:
+            spoken, real = examples.batch(chosen[tracked:], random, how, voice=True)
+            planes = np.concatenate([planes, spoken])
+            pictures = np.concatenate([pictures, real])
         voiced = None
         if run.adversarial(step) and examples.voiced and random.random() < VOICED:
             voiced, _ = examples.batch(chosen, random, how, voice=True)
-        losses.append(run.step(step, *batch, voiced))
+        losses.append(run.step(step, planes, pictures, tracked, voiced))
         now = time.monotonic()
         seconds = now - last if seconds == 0.0 else 0.95 * seconds + 0.05 * (now - last)
         last = now
@@ -232,9 +238,17 @@ class _Run:
         step: int,
         planes: NDArray[np.float32],
         pictures: NDArray[np.float32],
+        tracked: int,
         voiced: NDArray[np.float32] | None,
     ) -> float:
-        """One step of everything; the picture loss."""
+        """One step of everything; the loss of the pictures.
+
+        Args:
+            step: its number.
+            planes, pictures: of a batch.
+            tracked: so many of them show the very mouth; the others are driven by the voice.
+            voiced: planes for the adversary to judge instead.
+        """
         rate = self._rate(step)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
@@ -243,7 +257,13 @@ class _Run:
         with torch.autocast(self._device, torch.bfloat16):
             made = self.net(seen)
         made = made.float()
-        picture = loss = picture_loss(made, wanted, seen)
+        detail = detail_loss(made[:tracked], wanted[:tracked], seen[:tracked])
+        if tracked < len(seen):
+            spoken = detail_loss(made[tracked:], wanted[tracked:], seen[tracked:])
+            # Fewer, and there is nothing else to learn them by: as much as all others.
+            detail = (detail + spoken) / 2.0
+        seen, made, wanted = seen[:tracked], made[:tracked], wanted[:tracked]
+        picture = loss = picture_loss(made, wanted, seen) + detail
         if self.adversarial(step):
             loss = loss + self._judged(step, seen, made, wanted, picture, voiced)
         self._optimizer.zero_grad(set_to_none=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from visavis.engines.errors import PersonFileError
 from visavis.engines.person import Person
+from visavis.finetune.appearance.person import seen_coefficients
 from visavis.finetune.geometry import (
     Geometry,
     in_head_space,
@@ -57,7 +58,8 @@ def footage_of(
     """Lay a tracked clip onto a person's shape: the frames need not be those it was made from.
 
     The pose is that of the points that speech does not move, smoothed over time; the coefficients
-    are least squares on the person's basis, weighted as when it was made.
+    begin as least squares on the person's basis, weighted as when it was made, and are those by
+    which the person then looks as in the frame.
 
     Args:
         person: whose clip it is.
@@ -89,10 +91,12 @@ def footage_of(
         smooth_poses(scale[a:b], rotation[a:b], shift[a:b])
         for a, b in zip(edges, edges[1:], strict=False)
     ]
+    poses = np.concatenate(pose).astype(np.float32)
+    tracked = np.ascontiguousarray(coefficients.T, np.float32)
     return Footage(
         frames=frames,
-        pose=np.concatenate(pose).astype(np.float32),
-        coefficients=np.ascontiguousarray(coefficients.T, np.float32),
+        pose=poses,
+        coefficients=seen_coefficients(person, frames, poses, tracked),
         mouth=mouth_of(still),
         sound=sound,
     )

@@ -52,6 +52,7 @@ def page(report: Report) -> str:
         f"{settings['lookahead_ms']} ms ahead, and chooses its own head.</p>",
         _strip(report.faces, "faces", 1),
         *(_strip(strip, "mouths", 2) for strip in report.mouths),
+        *_fitted(report.fitted),
         "<h2>Against the targets</h2>",
         '<p class="soft">The CPU recipe trains without an adversary, the GPU recipe with one.</p>',
         _targets(document),
@@ -112,6 +113,17 @@ def _table(table: Table, ours: int = 0) -> str:
         kind = ' class="ours"' if index < ours else ""
         lines.append(f"<tr{kind}>" + "".join(map(_cell, row)) + "</tr>")
     return '<div class="wide"><table>' + "".join(lines) + "</table></div>"
+
+
+def _fitted(strip: Strip | None) -> list[str]:
+    if strip is None:
+        return []
+    return [
+        "<h2>The face model</h2>",
+        '<p class="soft">Frames that it was fitted to: as they are, with the mesh that the person '
+        "moves by, and with the face that the model makes of its own shape, skin and light.</p>",
+        _strip(strip, "faces", 1),
+    ]
 
 
 def _targets(document: Mapping[str, Any]) -> str:

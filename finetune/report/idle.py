@@ -1,16 +1,24 @@
-"""What a patient watcher sees while nobody speaks: how soon the head does the same again."""
+"""What a patient watcher sees while nobody speaks: how soon the head does the same again.
+
+    python -m visavis.finetune.report.idle PERSON --seeds 30
+
+A head that trembles never does the same again, either; so how it is accelerated is measured, too.
+"""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.engines.walk import FrameChoice
+from visavis.engines.person import load_person
+from visavis.engines.walk import Cue, FrameChoice, Walk
 
-__all__ = ["Repeats", "jumps", "places", "repeats"]
+__all__ = ["Blinking", "Repeats", "blinking", "jitter", "jumps", "main", "places", "repeats"]
 
 F64 = NDArray[np.float64]
 
@@ -40,6 +48,20 @@ class Repeats:
     again: int
     soonest_s: float | None
     reversed_again: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blinking:
+    """How often the person blinks.
+
+    Attributes:
+        per_minute: blinks.
+        intervals_s: the 5, 25, 50, 75 and 95 % quantiles of the time from one to the next; None
+            where there were fewer than two.
+    """
+
+    per_minute: float
+    intervals_s: tuple[float, ...] | None
 
 
 def places(poses: NDArray[np.floating]) -> F64:
@@ -94,6 +116,40 @@ def repeats(path: F64) -> Repeats:
     )
 
 
+def jitter(path: F64, real: F64) -> float | None:
+    """Return the RMS acceleration of the face over that of the person's own clip.
+
+    Args:
+        path, real: float64[T, 6], of `places`, 25 a second.
+
+    Returns:
+        None where the clip's face does not move, or one of them is shorter than three frames.
+    """
+    if min(len(path), len(real)) < 3:
+        return None
+    shown, filmed = (float(np.square(np.diff(p, 2, axis=0)).mean()) for p in (path, real))
+    return float(np.sqrt(shown / filmed)) if filmed > 0.0 else None
+
+
+def blinking(choices: Sequence[FrameChoice], runs: NDArray[np.integer]) -> Blinking:
+    """Count blinks, those of the frames that are shown and those that are laid over.
+
+    Args:
+        choices: frame by frame.
+        runs: int[B, 2], first and last frame of every blink of the clip.
+    """
+    shut = {frame for first, last in runs.tolist() for frame in range(first, last + 1)}
+    closed = [choice.eyes is not None or choice.frames[-1] in shut for choice in choices]
+    begins = np.flatnonzero(np.diff(np.array([False, *closed]).astype(int)) == 1)
+    minutes = len(choices) / (60.0 * FPS)
+    between = np.diff(begins) / FPS
+    quantiles = np.quantile(between, (0.05, 0.25, 0.5, 0.75, 0.95)) if len(between) else None
+    return Blinking(
+        per_minute=len(begins) / minutes if choices else 0.0,
+        intervals_s=None if quantiles is None else tuple(float(q) for q in quantiles),
+    )
+
+
 def _sums(values: F64, width: int) -> F64:
     """Sums of `width` neighbours along the first axis."""
     total = np.cumsum(np.concatenate([np.zeros_like(values[:1]), values]), axis=0)
@@ -109,3 +165,34 @@ def jumps(choices: Sequence[FrameChoice]) -> int:
         elif len(before.frames) == 1:
             count += after.frames[0] - before.frames[0] not in (0, 1)
     return count
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print what is measured of some sessions in which nobody speaks."""
+    parser = argparse.ArgumentParser(prog="visavis.finetune.report.idle")
+    parser.add_argument("person", type=Path)
+    parser.add_argument("--seeds", type=int, default=4, help="sessions (4)")
+    parser.add_argument("--seconds", type=float, default=120.0, help="of each (120)")
+    options = parser.parse_args(arguments)
+    person = load_person(options.person)
+    parts = person.stage_parts("background")
+    size = {"width": person.width, "height": person.height}
+    walk = Walk({**person.stages["background"].params, **size}, parts)
+    own, runs = places(np.asarray(parts["pose"])), np.asarray(parts["blinks"])
+    print("seed  again  soonest   jitter  jumps  blinks a minute, quantiles of seconds between")
+    for seed in range(options.seeds):
+        state = walk.initial_state(seed)
+        choices = [walk.step(state, Cue()) for _ in range(round(options.seconds * FPS))]
+        path = places(np.stack([choice.pose for choice in choices]))
+        found, told, seen = repeats(path), jitter(path, own), blinking(choices, runs)
+        soonest = "-" if found.soonest_s is None else f"{found.soonest_s:.1f} s"
+        between = " ".join(f"{q:.1f}" for q in seen.intervals_s or ())
+        print(
+            f"{seed:4}  {found.again:5}  {soonest:>7}  {0.0 if told is None else told:7.2f}"
+            f"  {jumps(choices):5}  {seen.per_minute:5.1f}   {between}"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -21,7 +21,7 @@ from visavis.engines.person import Person
 from visavis.finetune.lips.yardstick.clips import FPS
 from visavis.finetune.report.footage import Footage, placed, stretches
 from visavis.finetune.report.gallery import Strip, blind_test, face_sheet, mouth_strips
-from visavis.finetune.report.idle import WITHIN, jumps, places, repeats
+from visavis.finetune.report.idle import WITHIN, blinking, jitter, jumps, places, repeats
 from visavis.finetune.report.loop import Loop, close_loop
 from visavis.finetune.report.octaves import NAMES
 from visavis.finetune.report.rows import BASELINE, TRACKED, VOICE, Scene, rows
@@ -41,6 +41,7 @@ I64 = NDArray[np.int64]
 SCHEMA = "visavis-person-report/1"
 LOOKAHEAD_MS = 120
 IDLE_FRAMES = 3000  # two minutes
+MOST_FILMED = 500  # frames that are tracked again as they were filmed
 LEAST_STILL = 12  # frames, half a second, from which on flicker is judged
 DRAWS = 1000
 _PACKAGES = ("numpy", "scipy", "numba", "onnxruntime", "onnxruntime-gpu", "torch", "av")
@@ -62,6 +63,7 @@ class Report:
         document: for JSON, without NaN.
         figures: by the keys of `targets.TARGETS`; None where not measured.
         faces: the contact sheet; mouths: strips; curves: of the judged stretches.
+        fitted: frames with the mesh of the user's face model; None where there is none.
     """
 
     document: Mapping[str, Any]
@@ -69,6 +71,7 @@ class Report:
     faces: Strip
     mouths: Sequence[Strip]
     curves: Sequence[Curve]
+    fitted: Strip | None = None
 
 
 def report(
@@ -80,6 +83,7 @@ def report(
     tracker: Path | None = None,
     seen: bool | None = None,
     notes: Mapping[str, Any] | None = None,
+    fitted: Strip | None = None,
     blind: Path | None = None,
     draws: int = DRAWS,
 ) -> Report:
@@ -94,6 +98,7 @@ def report(
         seen: whether the renderer learned from the judged frames; None where nobody knows.
         notes: what the training recorded, kept as it is: "seconds", by step, and "peak_mib", memory
             that was resident at most, make a table; other entries are listed.
+        fitted: see `Report`.
         blind: folder for the blind test, see `blind.write_blind`.
         draws: of the block bootstrap.
 
@@ -153,6 +158,7 @@ def report(
             faces=face_sheet(scene),
             mouths=mouth_strips(scene),
             curves=measured.curves,
+            fitted=fitted,
         )
 
 
@@ -179,8 +185,13 @@ class _Measured:
         spoken = studio.asked(scene.spoken.coefficients)
         loop = close_loop(scene.tracked, asked, tracker)
         voice_loop = close_loop(scene.voice, spoken.opening[held], tracker)
+        few = held[:MOST_FILMED]
+        filmed = close_loop(clip.frames[few], asked[: len(few)], tracker)
         choices = studio.idle(IDLE_FRAMES)
-        again = repeats(places(np.stack([choice.pose for choice in choices])))
+        path = places(np.stack([choice.pose for choice in choices]))
+        again = repeats(path)
+        own = studio.person.stage_parts("background")
+        trembles = jitter(path, places(np.asarray(own["pose"])))
         self.document: dict[str, Any] = {
             "octaves": list(NAMES),
             "picture": [{"name": name, **_scores(s)} for name, s in table.items()],
@@ -188,6 +199,7 @@ class _Measured:
             "loop": {
                 "tracked": loop.figures,
                 "voice": voice_loop.figures,
+                "filmed": filmed.figures,
                 "why": loop.why or voice_loop.why,
             },
             "voice": voice_figures(spoken, clip.mouth, stretches(held), draws),
@@ -195,6 +207,8 @@ class _Measured:
                 "seconds": IDLE_FRAMES / FPS,
                 "jumps": jumps(choices),
                 **asdict(again),
+                "jitter": trembles,
+                "blinking": asdict(blinking(choices, np.asarray(own["blinks"]))),
             },
         }
         self.curves = _curves(scene, spoken.opening, loop)
@@ -220,6 +234,7 @@ class _Measured:
             "loop_gain": figures.get("gain"),
             # Nothing that comes again within a minute is as good as a minute.
             "idle_repeat_s": WITHIN / FPS if again.soonest_s is None else again.soonest_s,
+            "idle_jitter": trembles,
         }
 
 

@@ -15,7 +15,7 @@ from visavis.engines.onnx_cpu import OnnxCpuBackend
 from visavis.engines.person import Person
 from visavis.engines.pipeline import Pipeline, Work
 from visavis.engines.stages import Stages, build_stages
-from visavis.engines.walk import FrameChoice
+from visavis.engines.walk import Cue, FrameChoice
 from visavis.finetune.lips.yardstick.clips import TICK
 from visavis.finetune.lips.yardstick.mouth import Mouth, mouth_of
 from visavis.finetune.renderer.evaluate import luma
@@ -149,7 +149,8 @@ class Studio:
         picture = np.array(frame, np.uint8)
         planes = np.zeros((1, *used.render.planes), np.float32)
         row = np.ascontiguousarray(coefficients[None], np.float32)
-        used.raster.draw(used.geometry.vertices(row, [choice]), [choice], [picture], planes)
+        vertices = used.geometry.vertices(row, [choice])
+        used.raster.draw(vertices, row, [choice], [picture], planes)
         y, u, v = used.render.draw(planes, row)
         used.composite.paste(picture, choice, y[0], u[0], v[0])
         return picture
@@ -187,4 +188,4 @@ class Studio:
         """Return what stands behind the mouth while nobody speaks, frame by frame."""
         background = self._stages.background
         state = background.initial_state(SEED)
-        return [background.step(state, 0.0) for _ in range(frames)]
+        return [background.step(state, Cue()) for _ in range(frames)]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from visavis.engines.errors import AudioInputError
 from visavis.engines.person import Person
 from visavis.finetune.check import check_video
+from visavis.finetune.check.plan import CROP, CROPS
 from visavis.finetune.check.source import read_facts
 from visavis.finetune.ingest import ingest
 from visavis.finetune.lips.yardstick.clips import FPS, read_sound
@@ -70,7 +71,8 @@ def take(
         with video.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     else:
-        checked = check_video(video, tracker)
+        size = person.manifest["stages"]["background"].get("params", {}).get("size")
+        checked = check_video(video, tracker, size if size in CROPS else CROP)
         # What is too short to learn from can still be judged by.
         read = ingest(video, folder / "clip", checked.known_plan or checked.plan)
         frames, sound, cuts, sha256 = read.frames, read.sound, read.cuts, read.sha256

@@ -79,6 +79,8 @@ TARGETS: tuple[Target, ...] = (
     Target("loop_gain", "tracked again: gain of the opening", _GAIN, _GAIN),
     Target("idle_repeat_s", "idle: two seconds come again after", Bounds(60.0), Bounds(60.0), ".1f",
            " s"),
+    Target("idle_jitter", "idle: acceleration of the head over the clip's", Bounds(None, 1.25),
+           Bounds(None, 1.25)),
 )  # fmt: skip
 
 

@@ -151,9 +151,13 @@ def voice_table(document: Document) -> Table:
 
 
 def loop_table(document: Document) -> Table:
-    """What the tracker sees in the finished picture."""
+    """What the tracker sees in the finished picture; and in the filmed one, as far as it goes."""
     rows = []
-    for name, key in (("tracked-driven", "tracked"), ("voice-driven", "voice")):
+    for name, key in (
+        ("tracked-driven", "tracked"),
+        ("voice-driven", "voice"),
+        ("the filmed mouth itself", "filmed"),
+    ):
         f = document["loop"][key]
         if f is None:
             rows.append([name, *["-"] * 4])
@@ -189,12 +193,20 @@ def idle_sentence(document: Document) -> str:
     idle = document["idle"]
     said = f"{idle['seconds']:.0f} s of silence have {idle['jumps']} jumps. "
     if idle["soonest_s"] is None:
-        return said + "No two seconds of movement come again within a minute."
-    return said + (
-        f"Of {idle['sequences']} sequences of two seconds that move, {idle['again']} come again "
-        f"within a minute, the soonest after {idle['soonest_s']:.1f} s; "
-        f"{idle['reversed_again'] or 'none'} of them backward."
-    )
+        said += "No two seconds of movement come again within a minute."
+    else:
+        said += (
+            f"Of {idle['sequences']} sequences of two seconds that move, {idle['again']} come "
+            f"again within a minute, the soonest after {idle['soonest_s']:.1f} s; "
+            f"{idle['reversed_again'] or 'none'} of them backward."
+        )
+    if idle["jitter"] is not None:
+        said += f" The head is accelerated {idle['jitter']:.2f} times as much as in the clip."
+    between = idle["blinking"]["intervals_s"]
+    said += f" There are {idle['blinking']['per_minute']:.1f} blinks a minute"
+    if between is None:
+        return said + "."
+    return said + (f", half of them {between[1]:.1f} to {between[3]:.1f} s after the one before.")
 
 
 def cost_table(document: Document) -> Table | None:

@@ -1,4 +1,4 @@
-"""Writes a report: `report.json` for programs, `report.html` for people."""
+"""Writes a report: `report.json` for programs, `report.html` for people, `report.md` in short."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 
 from visavis.engines.errors import ConfigError
 from visavis.finetune.report.html import page
+from visavis.finetune.report.markdown import markdown
 from visavis.finetune.report.report import Report
 
 __all__ = ["write_report"]
 
 
 def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
-    """Write both files into a folder, which is made.
+    """Write the files into a folder, which is made.
 
     Returns:
         the paths of `report.json` and `report.html`.
@@ -25,7 +26,12 @@ def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in (("report.json", document), ("report.html", page(report))):
+        texts = {
+            "report.json": document,
+            "report.html": page(report),
+            "report.md": markdown(report.document),
+        }
+        for name, text in texts.items():
             path = folder / name
             partial = path.with_suffix(path.suffix + ".partial")
             partial.write_text(text, "utf-8")

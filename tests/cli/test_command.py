@@ -13,7 +13,17 @@ from tests.cli.command import sentence, visavis
 from visavis.cli.exit_codes import ExitCode
 from visavis.cli.main import main
 
-COMMANDS = ("serve", "render", "info", "delete", "bench", "evaluate", "doctor")
+COMMANDS = (
+    "serve",
+    "render",
+    "export",
+    "verify",
+    "info",
+    "delete",
+    "bench",
+    "evaluate",
+    "doctor",
+)
 
 
 @pytest.mark.parametrize(

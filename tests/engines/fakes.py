@@ -21,6 +21,7 @@ from visavis.engines.pipeline import SessionState, Work
 from visavis.engines.render import Crop
 from visavis.engines.stages import Stages
 from visavis.engines.voice_activity import VoiceActivity
+from visavis.engines.walk import Cue
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -146,10 +147,17 @@ class FakeMotion:
 
 
 class FakeBackground:
+    def __init__(self) -> None:
+        self.cues: list[Cue] = []
+
+    def warm_up(self) -> None:
+        pass
+
     def initial_state(self, seed: int | None) -> Counter:
         return Counter(float(seed or 0))
 
-    def step(self, state: Counter, speech: float) -> int:
+    def step(self, state: Counter, cue: Cue) -> int:
+        self.cues.append(cue)
         state.value += 1
         return int(state.value)
 
@@ -165,7 +173,15 @@ class FakeGeometry:
 class FakeRaster:
     planes = 1
 
-    def draw(self, vertices: F32, choices: Sequence[int], pictures: Sequence[U8], out: F32) -> None:
+    def draw(
+        self,
+        vertices: F32,
+        coefficients: F32,
+        choices: Sequence[int],
+        pictures: Sequence[U8],
+        out: F32,
+    ) -> None:
+        assert len(coefficients) == len(vertices)
         out[:] = vertices[:, :1, :1, None]
 
 

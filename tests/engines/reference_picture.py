@@ -83,25 +83,36 @@ def signed_distance(contour: F64, size: int, reach: float) -> F64:
     return np.where(inside, 1.0, -1.0) * np.minimum(nearest / reach, 1.0)
 
 
+def appearance(parts: Mapping[str, Any], coefficients: NDArray[Any]) -> U8:
+    """uint8[H*3/2, W]: how the face looks with these coefficients."""
+    levels = parts["appearance_mean"].astype(np.float64)
+    for weight, scale, component in zip(
+        coefficients, parts["appearance_scale"], parts["appearance_basis"], strict=True
+    ):
+        levels += float(weight) * float(scale) * component
+    return np.clip(np.floor(levels + 0.5), 0, 255).astype(np.uint8)
+
+
 def planes(
     params: Mapping[str, Any],
     parts: Mapping[str, Any],
     points: F64,
+    coefficients: NDArray[Any],
     picture: U8,
     origin: tuple[int, int],
 ) -> F64:
-    """float64[32, S/2, S/2], laid out as `engines/planes.py` says."""
+    """float64[38, S/2, S/2], laid out as `engines/planes.py` says."""
     mask = parts["mask"]
     size = len(mask)
     half = size // 2
-    out = np.zeros((32, half, half))
-    uv = np.asarray(parts["uv"], np.float64)
-    for first, triangles, name in (
-        (0, "triangles", "texture"),
-        (6, "upper_triangles", "upper"),
-        (12, "lower_triangles", "lower"),
+    out = np.zeros((38, half, half))
+    own, open_lips = (np.asarray(parts[key], np.float64) for key in ("uv", "appearance_uv"))
+    for first, triangles, image, uv in (
+        (0, "triangles", parts["texture"], own),
+        (6, "upper_triangles", parts["upper"], own),
+        (12, "lower_triangles", parts["lower"], own),
+        (32, "triangles", appearance(parts, coefficients), open_lips),
     ):
-        image = parts[name]
         height, width = image.shape[0] * 2 // 3, image.shape[1]
         chroma = image[height:].reshape(2, height // 2, width // 2)
         full = texture_coordinates(points, uv, parts[triangles], size)
@@ -128,6 +139,86 @@ def planes(
     out[24] = ~shown
     contour = points[parts["lips"], :2]
     out[25:29] = unshuffle(signed_distance(contour, size, params["lip_reach"]))
+    return out
+
+
+def lookup(grid: NDArray[Any], x: F64, y: F64) -> F64:
+    """A value between the points of a grid; the border's own outside."""
+    rows, columns = grid.shape
+    x, y = np.clip(x, 0, columns - 1), np.clip(y, 0, rows - 1)
+    left, top = np.minimum(x.astype(int), columns - 2), np.minimum(y.astype(int), rows - 2)
+    fx, fy = x - left, y - top
+    corners = [grid[top + i, left + j].astype(np.float64) for i in (0, 1) for j in (0, 1)]
+    return np.asarray(
+        (corners[0] * (1 - fx) + corners[1] * fx) * (1 - fy)
+        + (corners[2] * (1 - fx) + corners[3] * fx) * fy
+    )
+
+
+def field(
+    params: Mapping[str, Any],
+    parts: Mapping[str, Any],
+    source: NDArray[Any],
+    wanted: NDArray[Any],
+    breath: float,
+) -> F64:
+    """float64[rows, columns, 2]: where the points of a frame come from, less where they are."""
+    rows, columns = parts["torso"].shape
+    y, x = np.mgrid[:rows, :columns] * 16.0
+    source, wanted = np.asarray(source, np.float64), np.asarray(wanted, np.float64)
+    left, top, step = params["grid"]
+    z = np.zeros_like(x)
+    for _ in range(3):
+        rest = np.stack([x, y]) - wanted[:2, 3, None, None] - wanted[:2, 2, None, None] * z
+        hx, hy = np.tensordot(np.linalg.inv(wanted[:2, :2]), rest, 1)
+        z = lookup(parts["depth"], (hx - left) / step, (hy - top) / step)
+    share = lookup(parts["follow"] / 255.0, (hx - left) / step, (hy - top) / step)
+    head = np.stack([hx, hy, z, np.ones_like(z)])
+    out = np.moveaxis(share * np.tensordot(source[:2] - wanted[:2], head, 1), 0, -1)
+    out[..., 1] += (1 - share) * parts["torso"] / 255.0 * breath
+    return np.asarray(out)
+
+
+def cubic(picture: U8, x: F64, y: F64) -> F64:
+    """Level at x, y, whole numbers being the middles of pixels; Catmull-Rom; the border goes on."""
+    height, width = picture.shape
+    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+
+    def weights(t: F64) -> list[F64]:
+        return [
+            t * (t * (2 - t) - 1) / 2,
+            (t * t * (3 * t - 5) + 2) / 2,
+            t * (t * (4 - 3 * t) + 1) / 2,
+            t * t * (t - 1) / 2,
+        ]
+
+    total = np.zeros(x.shape)
+    for i, down in enumerate(weights(y - top)):
+        for j, right in enumerate(weights(x - left)):
+            row = np.clip(top + i - 1, 0, height - 1)
+            column = np.clip(left + j - 1, 0, width - 1)
+            total += down * right * picture[row, column]
+    return total
+
+
+def warped(picture: U8, moved: F64) -> U8:
+    """uint8[H*3/2, W]: a picture moved by a field."""
+    rows, width = picture.shape
+    height = rows * 2 // 3
+    out = picture.copy()
+    for unit, first, shape in (
+        (1, 0, (height, width)),
+        (2, height, (height // 2, width // 2)),
+        (2, height + height // 4, (height // 2, width // 2)),
+    ):
+        size = shape[0] * shape[1] // width
+        plane = picture[first : first + size].reshape(shape)
+        y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
+        cell = 16 // unit
+        at = (x + 0.5) / cell, (y + 0.5) / cell
+        dx, dy = (lookup(moved[..., k], *at) / unit for k in (0, 1))
+        level = np.floor(np.clip(cubic(plane, x + dx, y + dy) + 0.5, 0, 255))
+        out[first : first + size] = level.astype(np.uint8).reshape(size, width)
     return out
 
 

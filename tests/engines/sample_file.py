@@ -83,10 +83,10 @@ MANIFEST: dict[str, Any] = {
         "logmel@1",
         "tract@2",
         "linear@1",
-        "planes@1",
+        "planes@2",
         "graph@1",
         "feather@1",
-        "walk@1",
+        "walk@2",
     ],
     "stages": {
         "audio": {"op": "logmel@1"},
@@ -96,10 +96,10 @@ MANIFEST: dict[str, Any] = {
             "parts": {"rest": "motion/rest.npy"},
         },
         "geometry": {"op": "linear@1"},
-        "raster": {"op": "planes@1"},
+        "raster": {"op": "planes@2"},
         "render": {"op": "graph@1", "params": {"graph": "motion"}},
         "composite": {"op": "feather@1"},
-        "background": {"op": "walk@1", "parts": {"video": "background.mp4"}},
+        "background": {"op": "walk@2", "parts": {"video": "background.mp4"}},
     },
     "graphs": {
         "motion": {

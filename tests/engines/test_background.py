@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import threading
+from typing import Any
 
 import av
 import numpy as np
@@ -11,7 +13,8 @@ import pytest
 
 from visavis.engines.background import Background, Clip
 from visavis.engines.errors import PersonFileError
-from visavis.engines.walk import FrameChoice
+from visavis.engines.walk import Cue, FrameChoice
+from visavis.engines.warp import field_shape
 
 COUNT, GROUP, SIDE = 96, 12, 128
 
@@ -87,30 +90,47 @@ def test_threads_share_a_clip(video: bytes) -> None:
     assert not wrong
 
 
-def background(video: bytes) -> Background:
-    pose = np.zeros((COUNT, 3, 4), np.float32)
+PARAMS = {"blend": 6, "size": 64, "anchor": [0, 0, 0], "grid": [-1.5, -1.5, 0.25]}
+
+
+def parts(video: bytes, count: int = COUNT) -> dict[str, Any]:
+    pose = np.zeros((count, 3, 4), np.float32)
+    pose[:, [0, 1, 2], [0, 1, 2]] = 40
     pose[:, :2, 3] = 64
-    parts = {
+    follow = np.zeros((13, 13), np.uint8)
+    follow[2:-2, 2:-2] = 255
+    return {
         "video": video,
         "pose": pose,
-        "jumps": np.array([[50, 10], [80, 20], [85, 40]], np.int32),
+        "jumps": np.array([[50, 10], [80, 20], [75, 40]], np.int32),
         "costs": np.ones(3, np.float32),
-        "unrest": np.zeros(COUNT, np.float32),
+        "unrest": np.zeros(count, np.float32),
+        "blinks": np.array([[60, 65]], np.int32),
+        "depth": np.zeros((13, 13), np.float32),
+        "follow": follow,
+        "torso": np.zeros(field_shape(SIDE, SIDE), np.uint8),
+        "eyes": np.array([[-0.3, 0, 0, 0.2, 0.1], [0.3, 0, 0, 0.2, 0.1]], np.float32),
     }
-    return Background({"blend": 6, "size": 64, "anchor": [0, 0, 0]}, parts)
+
+
+def background(video: bytes) -> Background:
+    return Background(PARAMS, parts(video))
 
 
 def test_pictures_are_those_of_the_choice_and_fresh(video: bytes) -> None:
     stage = background(video)
     state = stage.initial_state(1)
-    for _ in range(200):
-        choice = stage.step(state, 0.0)
+    mixed = 0
+    for _ in range(300):
+        choice = dataclasses.replace(stage.step(state, Cue()), eyes=None)
         picture = stage.picture(choice)
         levels = [20 + 2 * frame for frame in choice.frames]
         wanted = levels[0] + choice.share * (levels[-1] - levels[0])
         assert abs(float(picture[:SIDE].mean()) - wanted) < 1.0
+        mixed += len(choice.frames) == 2
         picture[:] = 0  # the caller owns it
         assert stage.picture(choice)[:SIDE].mean() > 10
+    assert mixed > 5
 
 
 def test_no_tick_decodes_a_whole_group(video: bytes) -> None:
@@ -118,16 +138,44 @@ def test_no_tick_decodes_a_whole_group(video: bytes) -> None:
     stage = background(video)
     state = stage.initial_state(1)
     before = sum(len(group.frames) for group in stage._clip._cache.values())
-    for _ in range(60):
-        stage.picture(stage.step(state, 0.0))
+    for tick in range(200):
+        speech = 1.0 if tick % 60 < 30 else 0.0
+        stage.picture(stage.step(state, Cue(speech)))
         now = sum(len(group.frames) for group in stage._clip._cache.values())
         assert now - before <= 2
         before = now
 
 
+def test_pictures_were_decoded_before_they_are_shown(video: bytes) -> None:
+    """With so small a budget that groups come and go, a picture never waits for its group."""
+    stage = Background({**PARAMS, "budget_bytes": 6 * GROUP * SIDE * SIDE * 3 // 2}, parts(video))
+    clip = stage._clip
+    state = stage.initial_state(3)
+    for tick in range(600):
+        choice = stage.step(state, Cue(float(tick % 100 < 40)))
+        for frame in choice.frames:
+            group, offset = clip._where[frame]
+            assert offset < len(clip._cache[group].frames), tick
+        stage.picture(choice)
+
+
+def test_eyes_are_laid_over_the_frame(video: bytes) -> None:
+    stage = background(video)
+    pose = parts(video)["pose"][0]
+    plain = FrameChoice((5,), 0.0, pose, (32, 32))
+    blinking = dataclasses.replace(plain, eyes=(62, 1.0))
+    changed = stage.picture(blinking)[:SIDE].astype(int) - stage.picture(plain)[:SIDE]
+    rows, columns = np.nonzero(changed)
+    assert changed.max() == 2 * (62 - 5) and changed.min() == 0
+    assert rows.min() >= 59 and rows.max() <= 68
+    assert {int(c) // 64 for c in columns} == {0, 1} and not changed[:, 62:66].any()
+    stage.warm_up()
+
+
 def test_a_blend_rounds_to_the_nearest_level(video: bytes) -> None:
     stage = background(video)
-    choice = FrameChoice((0, 90), 0.25, np.zeros((3, 4), np.float32), (0, 0))
+    pose = parts(video)["pose"][0]
+    choice = FrameChoice((0, 90), 0.25, pose, (0, 0))
     first, second = (stage._clip.frame(i).astype(float) for i in (0, 90))
     mixed = stage.picture(choice)
     assert np.abs(mixed - (0.75 * first + 0.25 * second)).max() <= 0.5
@@ -136,12 +184,8 @@ def test_a_blend_rounds_to_the_nearest_level(video: bytes) -> None:
 def test_poses_must_be_those_of_the_video(video: bytes) -> None:
     with pytest.raises(PersonFileError, match="cannot be read"):
         Clip(video[:500])
-    parts = {
-        "video": video,
-        "pose": np.tile(np.float32([[[0, 0, 0, 64], [0, 0, 0, 64], [0, 0, 0, 0]]]), (90, 1, 1)),
-        "jumps": np.array([[70, 10]], np.int32),
-        "costs": np.ones(1, np.float32),
-        "unrest": np.zeros(90, np.float32),
-    }
+    given = parts(video, 90)
+    given["jumps"] = np.array([[70, 10]], np.int32)
+    given["costs"] = np.ones(1, np.float32)
     with pytest.raises(PersonFileError, match="poses for"):
-        Background({"blend": 6, "size": 64, "anchor": [0, 0, 0]}, parts)
+        Background(PARAMS, given)

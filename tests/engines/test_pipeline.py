@@ -127,6 +127,19 @@ def test_times_are_kept_for_every_stage(pipeline: Pipeline) -> None:
     assert {len(times) for times in pipeline.times.values()} == {1000}
 
 
+def test_the_background_is_told_of_speech_stress_and_clearing(pipeline: Pipeline) -> None:
+    background = pipeline._stages.background
+    state = pipeline.initial_state(0)
+    loud = [0.01, 0.1, 0.01, 0.01, 0.5, 0.01]
+    for index, level in enumerate(loud):
+        pcm = first(level) if index == 0 else tick(level)
+        pipeline.advance([Work(state, pcm, cleared=index == 3)])
+    cues = background.cues[-len(loud) :]
+    assert [cue.cleared for cue in cues] == [index == 3 for index in range(len(loud))]
+    # The second peak is louder than the first one, and is told a tick later.
+    assert [cue.stress > 0 for cue in cues] == [False] * 5 + [True]
+
+
 def test_warming_up_gives_a_rate_and_leaves_no_times(pipeline: Pipeline) -> None:
     assert pipeline.warm_up(3) > 0
     assert not pipeline.times
@@ -137,11 +150,11 @@ def test_nothing_compiles_after_warming_up() -> None:
     code = """
 import numba.core.dispatcher, numpy as np
 from tests.engines.tiny_person import tiny_person, voice
-from visavis.engines import raster_kernels
+from visavis.engines import raster_kernels, warp_kernels
 from visavis.engines.pipeline import Pipeline, Work
 
 def compiled():
-    kernels = {k: v for k, v in vars(raster_kernels).items()
+    kernels = {k: v for room in (raster_kernels, warp_kernels) for k, v in vars(room).items()
                if isinstance(v, numba.core.dispatcher.Dispatcher)}
     return {name: len(kernel.signatures) for name, kernel in kernels.items()}
 

@@ -54,7 +54,7 @@ def draw(coefficients: F32, choices: list[FrameChoice], fill: float = np.nan) ->
     stage = Planes(PARAMS, RASTER)
     vertices = LinearGeometry({}, GEOMETRY).vertices(coefficients, choices)
     out = np.full((len(choices), PLANES, SIZE // 2, SIZE // 2), fill, np.float32)
-    stage.draw(vertices, choices, [picture(c.frames[0]) for c in choices], out)
+    stage.draw(vertices, coefficients, choices, [picture(c.frames[0]) for c in choices], out)
     return out
 
 
@@ -63,7 +63,9 @@ def test_planes_equal_the_twin(index: int) -> None:
     where, weights = choice(index), mouths(3)[:1]
     found = draw(weights, [where])[0]
     points = reference_picture.vertices(GEOMETRY, weights[0], where.pose, where.origin)
-    wanted = reference_picture.planes(PARAMS, RASTER, points, picture(index), where.origin)
+    wanted = reference_picture.planes(
+        PARAMS, RASTER, points, weights[0], picture(index), where.origin
+    )
     difference = np.abs(found - wanted)
     # A pixel on an edge may fall to either side; nothing else may differ.
     edges = (difference > 1e-3).mean(axis=(1, 2))
@@ -72,6 +74,30 @@ def test_planes_equal_the_twin(index: int) -> None:
     assert difference[25:29].max() < 1e-3
     for plane in range(PLANES):
         assert wanted[plane].std() > 0.01, f"plane {plane} shows nothing to compare"
+
+
+def test_the_appearance_follows_every_component_and_stays_within_bytes() -> None:
+    where = choice(0)
+    still = np.zeros((1, tiny_person.COEFFICIENTS), np.float32)
+    vertices = LinearGeometry({}, GEOMETRY).vertices(still, [where])
+    stage, out = Planes(PARAMS, RASTER), np.zeros((1, PLANES, SIZE // 2, SIZE // 2), np.float32)
+
+    def looks(weights: F32) -> F32:
+        stage.draw(vertices, weights, [where], [picture(0)], out)
+        return out[0, 32:].copy()
+
+    mean = looks(still)
+    for component in range(tiny_person.COEFFICIENTS):
+        one = still.copy()
+        one[0, component] = 1.0
+        changed = np.abs(looks(one) - mean)
+        assert (changed.mean(axis=(1, 2)) > 2 / 128).all()  # each plane, though nothing moved
+    wild = looks(still + 1000.0)  # nothing wraps around
+    wanted = reference_picture.planes(
+        PARAMS, RASTER, vertices[0].astype(float), still[0] + 1000.0, picture(0), where.origin
+    )[32:]
+    assert (np.abs(wild - wanted) > 1e-3).mean() < 0.01 and np.abs(wild - mean).mean() > 0.2
+    assert np.array_equal(looks(still), mean)  # nothing of the frame before stays
 
 
 def test_nothing_of_the_frame_before_stays_in_the_buffer() -> None:
@@ -99,9 +125,9 @@ def test_the_hidden_part_of_the_frame_does_not_leak() -> None:
     changed[top : top + SIZE, left : left + SIZE][hidden] = 200
     stage = Planes(PARAMS, RASTER)
     out = np.zeros((2, PLANES, SIZE // 2, SIZE // 2), np.float32)
-    stage.draw(vertices, [where], [shown], out[:1])
-    stage.draw(vertices, [where], [changed], out[1:])
-    assert hidden.any() and np.array_equal(out[0, :22], out[1, :22])
+    stage.draw(vertices, weights, [where], [shown], out[:1])
+    stage.draw(vertices, weights, [where], [changed], out[1:])
+    assert hidden.any() and np.array_equal(out[0], out[1])
 
 
 def test_paste_equals_the_twin() -> None:
@@ -138,6 +164,54 @@ def test_a_mask_that_reaches_the_border_is_refused() -> None:
 
 def test_a_mesh_with_missing_vertices_is_refused() -> None:
     with pytest.raises(PersonFileError, match="do not exist"):
-        Planes(PARAMS, {**RASTER, "uv": RASTER["uv"][:-1]})
+        Planes(PARAMS, {**RASTER, **{key: RASTER[key][:-1] for key in ("uv", "appearance_uv")}})
     with pytest.raises(PersonFileError, match="does not fit"):
         LinearGeometry({}, {**GEOMETRY, "mean": GEOMETRY["mean"][:-1]})
+
+
+WRONG_APPEARANCE = {
+    "a component more": ("appearance_basis", lambda a: np.concatenate([a, a[:1]]), "does not fit"),
+    "a scale more": ("appearance_scale", lambda a: np.append(a, a[:1]), "does not fit"),
+    "a table of scales": ("appearance_scale", lambda a: a[:, None], "does not fit"),
+    "a smaller mean": ("appearance_mean", lambda a: a[:-3], "does not fit"),
+    "wider components": ("appearance_basis", lambda a: a.repeat(2, axis=2), "does not fit"),
+    "a mean of floats": ("appearance_mean", lambda a: a.astype(np.float32), "of bytes"),
+    "components of floats": ("appearance_basis", lambda a: a.astype(np.float16), "of bytes"),
+    "components without sign": ("appearance_basis", lambda a: a.view(np.uint8), "of bytes"),
+    "a vertex less": ("appearance_uv", lambda a: a[:-1], "other vertices"),
+    "vertices in space": ("appearance_uv", lambda a: a[:, [0, 1, 1]], "other vertices"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_APPEARANCE)
+def test_an_appearance_of_another_shape_is_refused(name: str) -> None:
+    part, change, message = WRONG_APPEARANCE[name]
+    with pytest.raises(PersonFileError, match=message) as refused:
+        Planes(PARAMS, {**RASTER, part: change(RASTER[part])})
+    assert one_sentence(refused.value)
+
+
+@pytest.mark.parametrize("shape", [(58, 56), (60, 55), (60,), (60, 56, 1), (0, 56)])
+def test_an_appearance_that_is_no_picture_is_refused(shape: tuple[int, ...]) -> None:
+    count = tiny_person.COEFFICIENTS
+    wrong = {"appearance_mean": np.zeros(shape, np.uint8),
+             "appearance_basis": np.zeros((count, *shape), np.int8)}  # fmt: skip
+    with pytest.raises(PersonFileError, match="no I420 picture") as refused:
+        Planes(PARAMS, {**RASTER, **wrong})
+    assert one_sentence(refused.value)
+
+
+def test_an_appearance_of_other_components_is_refused() -> None:
+    fewer = {key: RASTER[key][:-1] for key in ("appearance_basis", "appearance_scale")}
+    stage, weights = Planes(PARAMS, {**RASTER, **fewer}), mouths(1)
+    vertices = LinearGeometry({}, GEOMETRY).vertices(weights, [choice(0)])
+    out = np.zeros((1, PLANES, SIZE // 2, SIZE // 2), np.float32)
+    with pytest.raises(PersonFileError, match="has 5 components, not 6") as refused:
+        stage.draw(vertices, weights, [choice(0)], [picture(0)], out)
+    assert one_sentence(refused.value)
+    stage.draw(vertices, weights[:, :-1], [choice(0)], [picture(0)], out)
+
+
+def one_sentence(error: PersonFileError) -> bool:
+    text = str(error)
+    return text.endswith(".") and text.count(". ") == 0 and "\n" not in text

@@ -21,13 +21,14 @@ from tests.engines import reference_picture, reference_voice
 from tests.engines.tiny_person import HEIGHT, WIDTH, tiny_person, voice
 from visavis.engines.person import Person
 from visavis.engines.pipeline import Pipeline, Work
+from visavis.engines.stress import StressState, listen
 from visavis.engines.timeline import Timeline
-from visavis.engines.walk import Walk
+from visavis.engines.walk import Cue, Walk
 
 U8 = NDArray[np.uint8]
 SEED = 5
 SECONDS = 2.5
-SHOWN = (*range(3, 58, 6), 41, 42, 43)  # the last three are blends of two frames
+SHOWN = (*range(3, 58, 6), 40, 41, 42)  # the last three are blends of two frames
 
 
 def whole_utterance(person: Person, pcm: NDArray[np.float32]) -> Iterator[tuple[int, U8]]:
@@ -40,19 +41,25 @@ def whole_utterance(person: Person, pcm: NDArray[np.float32]) -> Iterator[tuple[
     mask: Any = person.stage_parts("composite")["mask"]
     renderer = ReferenceEvaluator(onnx.load_from_string(person.parts["renderer.fp32.onnx"]))
     background = {**person.stages["background"].params, "width": WIDTH, "height": HEIGHT}
-    walk = Walk(background, person.stage_parts("background"))
-    state = walk.initial_state(SEED)
+    parts: Any = person.stage_parts("background")
+    walk = Walk(background, parts)
+    state, heard = walk.initial_state(SEED), StressState()
     for index, (shape, spoken) in enumerate(zip(coefficients, speech, strict=True)):
-        choice = walk.step(state, float(spoken))
+        stress = listen(heard, pcm[: 1600 + 640 * index][-640:])
+        choice = walk.step(state, Cue(float(spoken), stress))
         if index not in SHOWN:
             continue
-        frames = [clip[frame].astype(float) for frame in choice.frames]
+        frames = []
+        for frame in choice.frames:
+            pose = parts["pose"][frame]
+            field = reference_picture.field(background, parts, pose, choice.pose, choice.breath)
+            frames.append(reference_picture.warped(clip[frame], field).astype(float))
         share = round(256 * choice.share) / 256
         mixed = frames[0] + share * (frames[-1] - frames[0])
         picture = np.floor(mixed + 0.5).astype(np.uint8)
         points = reference_picture.vertices(geometry, shape, choice.pose, choice.origin)
         planes = reference_picture.planes(
-            person.stages["raster"].params, raster, points, picture, choice.origin
+            person.stages["raster"].params, raster, points, shape, picture, choice.origin
         )
         y, u, v = renderer.run(None, {"planes": planes[None].astype(np.float32)})
         blended = reference_picture.composite(picture, mask, choice.origin, y[0], u[0], v[0])

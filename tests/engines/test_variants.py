@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from tests.engines.tiny_person import tiny_person, voice
+from tests.engines.tiny_person import PLANES, tiny_person, voice
 from visavis.engines.person import Person, read_person, write_person
 from visavis.engines.pipeline import Pipeline, Work
 
@@ -38,8 +38,8 @@ def brighter(levels: float) -> onnx.ModelProto:
 def slower(times: int) -> onnx.ModelProto:
     """The same picture after convolutions with an identity."""
     model = renderer()
-    identity = np.zeros((32, 32, 7, 7), np.float32)
-    identity[range(32), range(32), 3, 3] = 1
+    identity = np.zeros((PLANES, PLANES, 7, 7), np.float32)
+    identity[range(PLANES), range(PLANES), 3, 3] = 1
     model.graph.initializer.append(numpy_helper.from_array(identity, "identity"))
     nodes, source = [], "planes"
     for index in range(times):

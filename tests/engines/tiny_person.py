@@ -27,7 +27,7 @@ FEATURES = 66
 LOOKAHEADS = (40, 60, 100, 110, 140, 230)  # 140, 100 and 60 are apart by ticks
 COEFFICIENTS = 6
 HIDDEN = 8
-PLANES = 32
+PLANES = 38
 
 
 @functools.cache
@@ -83,7 +83,7 @@ def _manifest(name: str, blend: tuple[float, ...]) -> dict[str, Any]:
                 "parts": {k: f"geometry/{k}.npy" for k in ("mean", "basis")},
             },
             "raster": {
-                "op": "planes@1",
+                "op": "planes@2",
                 "params": {"lip_reach": 12.0},
                 "parts": {
                     **{k: f"raster/{k}.npy" for k in _mesh() if k not in ("mean", "basis")},
@@ -93,11 +93,17 @@ def _manifest(name: str, blend: tuple[float, ...]) -> dict[str, Any]:
             "render": {"op": "graph@1", "params": {"graph": "renderer"}},
             "composite": {"op": "feather@1", "parts": {"mask": "mask.npy"}},
             "background": {
-                "op": "walk@1",
-                "params": {"blend": 4, "size": SIZE, "anchor": [0.0, 0.0, 0.0]},
+                "op": "walk@2",
+                "params": {
+                    "blend": 8,
+                    "size": SIZE,
+                    "anchor": [0.0, 0.0, 0.0],
+                    "grid": [-1.5, -1.5, 0.25],
+                    "breath": 0.03,
+                },
                 "parts": {
                     "video": "background.mp4",
-                    **{k: f"background/{k}.npy" for k in ("pose", "jumps", "costs", "unrest")},
+                    **{k: f"background/{k}.npy" for k in _background()},
                 },
             },
         },
@@ -130,10 +136,7 @@ def _parts() -> dict[str, bytes]:
         "geometry/basis": mesh.pop("basis"),
         **{f"raster/{key}": value for key, value in mesh.items()},
         "mask": _mask(),
-        "background/pose": _poses(),
-        "background/jumps": np.array([[30, 8], [40, 5], [50, 12]], np.int32),
-        "background/costs": np.array([0.2, 0.1, 0.3], np.float32),
-        "background/unrest": np.linspace(0, 1, FRAMES, dtype=np.float32),
+        **{f"background/{key}": value for key, value in _background().items()},
     }
     return {
         **{f"{key}.npy": dump_array(value) for key, value in arrays.items()},
@@ -174,6 +177,26 @@ def _mesh() -> dict[str, NDArray[Any]]:
             name: random.integers(16, 236, (SIZE * 3 // 2, SIZE), np.uint8)
             for name in ("texture", "upper", "lower")
         },
+        **_appearance(face),
+    }
+
+
+def _appearance(face: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+    """A picture that each component changes by tens of levels, wider than high, the face upright.
+
+    The mesh lies in it otherwise than in the texture; the teeth's corners are nowhere.
+    """
+    random = np.random.default_rng(4)
+    height, width = 40, 56
+    uv = np.zeros((33, 2), np.float32)
+    uv[:25] = (face[:, :2] + 0.5) * (width - 10, height - 8) + (5, 4)
+    uv[:25] += random.normal(0, 0.7, (25, 2))
+    rows = height * 3 // 2
+    return {
+        "appearance_mean": random.integers(0, 256, (rows, width), np.uint8),
+        "appearance_basis": random.integers(-127, 128, (COEFFICIENTS, rows, width), np.int8),
+        "appearance_scale": np.linspace(0.4, 0.1, COEFFICIENTS, dtype=np.float32),
+        "appearance_uv": uv,
     }
 
 
@@ -197,6 +220,26 @@ def _poses() -> NDArray[np.float32]:
         poses[index, :, :3] = scale * np.array(rotation)
         poses[index, :2, 3] = [64.3 + 8 * np.sin(index / 5), 63.8 + 5 * np.cos(index / 7)]
     return poses
+
+
+def _background() -> dict[str, NDArray[Any]]:
+    """A round head that follows, a torso below it, a blink that begins with frame 20."""
+    step = np.arange(13) * 0.25 - 1.5
+    radius = np.hypot(*np.meshgrid(step, step))
+    follow = np.clip((1.3 - radius) / 0.5, 0, 1)
+    torso = np.zeros((HEIGHT // 16 + 1, WIDTH // 16 + 1), np.uint8)
+    torso[6:8] = 255
+    return {
+        "pose": _poses(),
+        "jumps": np.array([[30, 8], [40, 5], [49, 12]], np.int32),
+        "costs": np.array([0.2, 0.1, 0.3], np.float32),
+        "unrest": np.linspace(0, 1, FRAMES, dtype=np.float32),
+        "depth": (0.3 * radius**2 - 0.2).clip(-0.2, 0.5).astype(np.float32),
+        "follow": np.rint(255 * follow).astype(np.uint8),
+        "torso": torso,
+        "eyes": np.array([[-0.25, -0.2, 0, 0.2, 0.1], [0.25, -0.2, 0, 0.2, 0.1]], np.float32),
+        "blinks": np.array([[20, 24]], np.int32),
+    }
 
 
 def _video(random: np.random.Generator) -> bytes:

@@ -12,7 +12,7 @@ from visavis.engines.errors import PersonFileError
 from visavis.engines.person import Person
 from visavis.export.motion import verify_motion
 from visavis.export.restore import restore_motion, restore_renderer
-from visavis.models.renderer import RendererGraph
+from visavis.models.renderer import PLANES, RendererGraph
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_the_motion_network_comes_back(presenter: Person) -> None:
 def test_the_renderer_comes_back(presenter: Person) -> None:
     graph = presenter.parts[presenter.graphs["renderer"].variants["fp32"]]
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    planes = np.random.default_rng(0).normal(0.0, 0.5, (1, 32, 96, 96)).astype(np.float32)
+    planes = np.random.default_rng(0).normal(0.0, 0.5, (1, PLANES, 96, 96)).astype(np.float32)
     planes[:, 24] = 1.0
     want = session.run(None, {"planes": planes})
     with torch.no_grad():

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import io
+
+import av
 import numpy as np
 
 from tests.finetune import presenter_clip
-from visavis.engines.background import Clip
-from visavis.engines.walk import Walk
-from visavis.finetune.background import encode_video, find_jumps, jpeg, unrest, walk_parts
+from visavis.engines.background import Background, Clip
+from visavis.engines.walk import Cue
+from visavis.engines.warp import HeadWarp
+from visavis.finetune.background import (
+    BLEND,
+    WalkParts,
+    aligned,
+    encode_video,
+    find_jumps,
+    jpeg,
+    unrest,
+    walk_parts,
+)
 from visavis.finetune.parts import ANCHOR, SIZE
 
-WALK = {"blend": 8, "size": SIZE, "anchor": list(ANCHOR), "width": 512, "height": 512}
-
-
-def origins() -> np.ndarray:
-    middle = presenter_clip.geometry().pose[:, :2] @ np.array([*ANCHOR, 1.0])
-    return (2 * np.rint((middle - SIZE / 2) / 2)).astype(int)
+COUNT = 102
 
 
 def hidden() -> np.ndarray:
@@ -24,18 +34,25 @@ def hidden() -> np.ndarray:
     return mask
 
 
-def test_the_walk_takes_what_is_built() -> None:
-    parts = walk_parts(presenter_clip.frames(), presenter_clip.geometry(), hidden(), origins())
-    walk = Walk(WALK, parts)
-    state = walk.initial_state(0)
-    assert {f for _ in range(500) for f in walk.step(state, 0.0).frames} <= set(range(102))
+@functools.cache
+def built() -> WalkParts:
+    frames, geometry = presenter_clip.frames(), presenter_clip.geometry()
+    return walk_parts(frames, geometry, hidden(), SIZE, ANCHOR)
+
+
+def test_the_engine_takes_what_is_built() -> None:
+    made = built()
+    assert made.params["blend"] == BLEND
+    parts = {**made.arrays, "video": encode_video(presenter_clip.frames(), quality=30)}
+    stage = Background({**made.params, "size": SIZE, "anchor": list(ANCHOR)}, parts)
+    state = stage.initial_state(0)
+    choices = [stage.step(state, Cue()) for _ in range(300)]
+    assert {f for choice in choices for f in choice.frames} <= set(range(COUNT))
+    assert stage.picture(choices[-1]).shape == (768, 512)
 
 
 def test_a_jump_to_a_copy_costs_nothing_and_one_into_a_blink_does() -> None:
-    frames, geometry = presenter_clip.frames(), presenter_clip.geometry()
-    double = np.concatenate([frames, frames])
-    import dataclasses
-
+    geometry = presenter_clip.geometry()
     twice = dataclasses.replace(
         geometry,
         **{
@@ -43,15 +60,38 @@ def test_a_jump_to_a_copy_costs_nothing_and_one_into_a_blink_does() -> None:
             for name in ("coefficients", "pose", "aperture", "jaw", "width")
         },
     )
-    jumps, costs = find_jumps(double, twice, hidden(), np.concatenate([origins(), origins()]))
-    copies = np.abs(jumps[:, 0] - jumps[:, 1]) == 102
+    made = built()
+    warp = HeadWarp({**made.params, "width": 512, "height": 512}, made.arrays)
+    pictures = aligned(presenter_clip.frames(), geometry, warp)
+    middle = np.median(geometry.pose, axis=0)[:2] @ np.array([*ANCHOR, 1.0])
+    origin = tuple(2 * round(float(at - SIZE // 2) / 2) for at in middle)
+    jumps, costs = find_jumps(np.concatenate([pictures, pictures]), twice, hidden(), origin)
+    copies = np.abs(jumps[:, 0] - jumps[:, 1]) == COUNT
     assert copies.any() and costs[copies].max() < 0.3
     assert costs[~copies].min() > 0.3
     with np.load(presenter_clip.TRUTH) as truth:
         blink = truth["expr"][:, list(truth["expr_names"]).index("eyeBlink_L")]
     shut = np.tile(blink[presenter_clip.FRAMES] > 0.6, 2)
-    middle = jumps[~copies & (costs < 1.0)] + 4
-    assert (shut[middle[:, 0]] == shut[middle[:, 1]]).all()
+    middles = jumps[~copies & (costs < 1.0)] + BLEND // 2
+    assert (shut[middles[:, 0]] == shut[middles[:, 1]]).all()
+
+
+def test_pictures_are_compared_with_their_heads_in_one_place() -> None:
+    """Frames of heads that are pixels apart are alike once they are carried to one pose."""
+    frames, geometry = presenter_clip.frames(), presenter_clip.geometry()
+    made = built()
+    warp = HeadWarp({**made.params, "width": 512, "height": 512}, made.arrays)
+    pictures = aligned(frames, geometry, warp)
+    raw = frames[:, :512].reshape(COUNT, 128, 4, 128, 4).mean(axis=(2, 4))
+    place = geometry.pose[:, 0, 3]
+    far = np.abs(place[:, None] - place[None]) > 5
+    one, two = np.argwhere(far)[::97].T
+    face = slice(20, 70), slice(40, 88)  # hair and eyes, no mouth
+
+    def apart(stack: np.ndarray) -> float:
+        return float(np.abs(stack[one][:, *face] - stack[two][:, *face]).mean())
+
+    assert len(one) > 5 and apart(pictures) < 0.6 * apart(raw)
 
 
 def test_silence_is_calmer_than_speech() -> None:
@@ -70,10 +110,6 @@ def test_the_video_has_short_groups_that_stand_alone() -> None:
 
 
 def test_the_poster_is_a_jpeg_of_the_frame() -> None:
-    import io
-
-    import av
-
     frame = presenter_clip.frames()[60]
     data = jpeg(frame)
     assert data[:3] == b"\xff\xd8\xff" and len(data) < 60_000

@@ -198,6 +198,7 @@ def test_eyes_out_of_focus() -> None:
         picture = presenter_clip.frames()[0].copy()
         picture[:512] = ndimage.gaussian_filter(picture[:512].astype(np.float32), sigma)
         frame = av.VideoFrame.from_ndarray(picture, "yuv420p")
-        found.append(looking._sharpness(facts, frame, presenter_clip.track().landmarks[0]))
+        eyes, _ = looking._eyes(facts, frame, presenter_clip.track().landmarks[0])
+        found.append(looking._sharpness(eyes))
     assert found[0] > 0.5 and found[1] < 0.40
     assert set(kinds(changed(99, lambda s: replace(s, sharpness=found[1])))) == {"blurred"}

@@ -78,6 +78,8 @@ def test_the_time_decides_the_steps() -> None:
     both = schedule(600.0, step_seconds=0.5, adversarial_step_seconds=1.0, seed=0)
     assert both.adversarial_from == 420 and both.steps == 420 + 390
     assert both.adversarial_from <= both.whole_from < both.steps
+    begun = schedule(600.0, step_seconds=0.5, adversarial_step_seconds=1.0, seed=0, alone=0.0)
+    assert begun.adversarial_from == 0 and begun.steps == 600 and begun.whole_from == 480
     assert schedule(1.0, step_seconds=9.0, adversarial_step_seconds=None, seed=0).steps == (
         LEAST_STEPS
     )

@@ -17,11 +17,13 @@ import torch
 
 from visavis.engines.errors import ConfigError
 from visavis.finetune import make as making
+from visavis.finetune.check import Plan
 from visavis.finetune.environment import find_tracker
 from visavis.finetune.make import Request, make
 from visavis.finetune.record import Record
 from visavis.finetune.renderer.generic import generic_renderer, pack_renderer
 from visavis.finetune.renderer.people import People
+from visavis.finetune.video import View
 from visavis.finetune.workplace import Settings, Workplace, name_of, sha256_of, write_json
 from visavis.models.renderer import Renderer
 
@@ -49,6 +51,15 @@ def test_a_folder_is_begun_once_and_gone_on_with_on_request(tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="--resume"):
         Workplace.open(root, settings(held_out=(3, 9)), SHA, resume=False)
     Workplace.open(root, settings(held_out=(3, 9)), SHA, resume=True)
+    with pytest.raises(ConfigError, match="crop 192, not 256"):
+        Workplace.open(root, settings(held_out=(3, 9), crop=256), SHA, resume=True)
+    # Until the training is planned, what only it asks for may change.
+    other = settings(held_out=(3, 9), device="cuda", adversarial=True)
+    Workplace.open(root, other, SHA, resume=True)
+    assert json.loads((root / "settings.json").read_text())["device"] == "cuda"
+    Workplace.open(root, settings(held_out=(3, 9)), SHA, resume=True)
+    (root / "renderer").mkdir()
+    write_json(root / "renderer" / "plan.json", {})
     with pytest.raises(ConfigError, match=r"minutes 1\.0, not 2\.0"):
         Workplace.open(root, settings(held_out=(3, 9), minutes=2.0), SHA, resume=True)
     with pytest.raises(ConfigError, match="clip_sha256"):
@@ -64,6 +75,15 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
         Workplace.open(tmp_path / "letter.txt", settings(), SHA, resume=True)
 
 
+def test_a_folder_from_before_there_were_other_crops_is_gone_on_with(tmp_path: Path) -> None:
+    root = tmp_path / "anna"
+    Workplace.open(root, settings(), SHA, resume=False)
+    kept = json.loads((root / "settings.json").read_text())
+    assert kept.pop("crop") == 192
+    write_json(root / "settings.json", kept)
+    Workplace.open(root, settings(), SHA, resume=True)
+
+
 def test_a_full_disk_is_said_before_anything_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +93,9 @@ def test_a_full_disk_is_said_before_anything_is_decoded(
     place.require_room(500)
     with pytest.raises(ConfigError, match=r"needs 3\.3 GB of disk, and 1\.0 are free"):
         place.require_room(7500)
+    large = Workplace.open(tmp_path / "large", settings(crop=384), SHA, resume=False)
+    with pytest.raises(ConfigError, match=r"needs 1\.1 GB of disk, and 1\.0 are free"):
+        large.require_room(500)
 
 
 def test_a_folder_in_it_is_whole_or_not_there(tmp_path: Path) -> None:
@@ -134,7 +157,7 @@ def test_what_lacks_is_a_sentence_and_the_rest_stays(
 ) -> None:
     video = tmp_path / "me.mp4"
     video.write_bytes(b"a video")
-    plan = SimpleNamespace(frames=300)
+    plan = Plan((64, 48), View(0, False, 0, 0, 64, 48, 64, 48), 1.0, 0, 0, 64, 48, 128.0, 300)
     checked = SimpleNamespace(findings=(), require_accepted=lambda: None, plan=plan)
     monkeypatch.setattr(making, "find_tracker", lambda given: Path("python"))
     monkeypatch.setattr(making, "check_video", lambda *given: checked)
@@ -142,6 +165,26 @@ def test_what_lacks_is_a_sentence_and_the_rest_stays(
     with pytest.raises(ConfigError, match=f"{word}.*--resume"):
         make(Request(video, tmp_path / "me"), base=None, say=print, tell=print)  # type: ignore[arg-type]
     assert Record.read(tmp_path / "me").clip_sha256 == sha256_of(video)
+    # Going on does not look at the video again.
+    assert making._known_plan(tmp_path / "me") == plan
+    monkeypatch.setattr(making, "check_video", Mock(side_effect=AssertionError))
+    with pytest.raises(ConfigError, match=f"{word}.*--resume"):
+        make(Request(video, tmp_path / "me", resume=True), base=None, say=print, tell=print)  # type: ignore[arg-type]
+
+
+def test_without_a_tracker_only_what_was_tracked_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "find_tracker", Mock(side_effect=ConfigError("no tracker")))
+    request = Request(tmp_path / "me.mp4", tmp_path, resume=True)
+    said: list[str] = []
+    with pytest.raises(ConfigError, match="no tracker"):
+        making._tracker(request, tracked=True, say=said.append)
+    (tmp_path / "geometry.npz").touch()
+    assert making._tracker(request, tracked=True, say=said.append) is None
+    assert "no closed loop" in said[0]
+    with pytest.raises(ConfigError, match="no tracker"):
+        making._tracker(request, tracked=False, say=said.append)
 
 
 def test_the_generic_renderer_is_packed_and_unpacked(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from visavis.engines.errors import PersonFileError
 from visavis.finetune.check import Plan, VideoRefused
 from visavis.finetune.check.look import view_of
 from visavis.finetune.check.source import read_facts
-from visavis.finetune.ingest import Ingested, at_25, ingest, shifted
+from visavis.finetune.ingest import Ingested, at_25, ingest, read_back, shifted
 
 FILES = {"frames.i420", "sound.npy", "ingested.json"}
 
@@ -107,6 +107,11 @@ def test_what_is_there_is_used_again(tmp_path: Path) -> None:
     first = ingest(clip, out, plan)
     before = tags(out)
     again = ingest(clip, out, plan)
+    back = read_back(out)
+    assert np.array_equal(back.frames, first.frames) and np.array_equal(back.sound, first.sound)
+    assert (back.cuts, back.stretches, back.sha256) == (again.cuts, again.stretches, again.sha256)
+    with pytest.raises(PersonFileError, match="No video was read in"):
+        read_back(tmp_path)
     assert tags(out) == before and np.array_equal(first.frames, again.frames)
     assert again.sha256 == first.sha256 and again.cuts == first.cuts == ()
     ingest(clip, out, replace(plan, eyes=120.0))

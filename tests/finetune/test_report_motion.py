@@ -11,7 +11,7 @@ from visavis.engines.walk import FrameChoice
 from visavis.finetune.lips.yardstick.mouth import Mouth
 from visavis.finetune.report.appearance import fit_appearance
 from visavis.finetune.report.flicker import flicker, held_vowels, silences, stack
-from visavis.finetune.report.idle import jumps, places, repeats
+from visavis.finetune.report.idle import blinking, jitter, jumps, places, repeats
 from visavis.finetune.report.mouths import window
 from visavis.finetune.report.plane import Grid, between, grid_around, look
 from visavis.finetune.report.voice import voice_figures
@@ -117,6 +117,40 @@ def test_loops_and_walks_back_are_seen() -> None:
 def test_who_sits_still_does_not_repeat() -> None:
     assert repeats(np.ones((400, 6))).sequences == 0
     assert repeats(np.ones((30, 6))).soonest_s is None
+
+
+def test_a_head_that_trembles_is_found_out() -> None:
+    """Trembling makes every loop new, and no head does it."""
+    steps = np.random.default_rng(3).normal(0, 1, (600, 6))
+    speed = ndimage.gaussian_filter1d(steps, 8, axis=0, mode="wrap")
+    own = np.cumsum(speed - speed.mean(axis=0), axis=0) / 80  # ends where it begins
+    looped = np.concatenate([own, own, own])
+    assert repeats(looped).soonest_s == pytest.approx(24.0, abs=0.2)
+    assert jitter(looped, own) == pytest.approx(1.0, abs=0.3)
+    random = np.random.default_rng(0)
+    # By just so much that the repetitions are no longer seen.
+    trembling = looped + 0.1 * own.std(axis=0) * random.normal(0, 1, looped.shape)
+    assert repeats(trembling).again == 0
+    told = jitter(trembling, own)
+    assert told is not None and told > 1.25
+    assert jitter(own[::2], own[::2]) == pytest.approx(1.0)
+    assert jitter(own, np.zeros((50, 6))) is None and jitter(own[:2], own) is None
+
+
+def test_blinks_are_counted_once_each() -> None:
+    at = pose(80, 60).astype(np.float32)
+    runs = np.array([[10, 13]], np.int32)
+    plain = [FrameChoice((k,), 0.0, at, (0, 0)) for k in range(75)]
+    one = blinking(plain, runs)
+    assert one.per_minute == pytest.approx(20.0) and one.intervals_s is None
+    laid = [
+        FrameChoice(c.frames, 0.0, at, (0, 0), 0.0, (11, 1.0)) if 60 <= k < 65 else c
+        for k, c in enumerate(plain)
+    ]
+    two = blinking(laid, runs)
+    assert two.per_minute == pytest.approx(40.0)
+    assert two.intervals_s == pytest.approx([2.0] * 5)
+    assert blinking(plain, np.zeros((0, 2), np.int32)).per_minute == 0.0
 
 
 def test_places_are_those_of_the_face_and_jumps_are_counted() -> None:

@@ -18,7 +18,8 @@ from visavis.models.renderer import PLANES
 
 @pytest.fixture(scope="module")
 def parts() -> PictureParts:
-    return picture_parts(presenter_clip.frames(), presenter_clip.geometry())
+    appearance = presenter_clip.appearance()
+    return picture_parts(presenter_clip.frames(), presenter_clip.geometry(), appearance)
 
 
 def test_the_neutral_frame_is_silent() -> None:
@@ -61,11 +62,10 @@ def choice(index: int) -> FrameChoice:
 def draw(parts: PictureParts, index: int) -> np.ndarray:
     geometry = presenter_clip.geometry()
     out = np.zeros((1, PLANES, SIZE // 2, SIZE // 2), np.float32)
-    points = LinearGeometry({}, parts.geometry).vertices(
-        geometry.coefficients[index][None], [choice(index)]
-    )
+    asked = geometry.coefficients[index][None]
+    points = LinearGeometry({}, parts.geometry).vertices(asked, [choice(index)])
     frame = presenter_clip.frames()[index]
-    Planes(parts.raster_params, parts.raster).draw(points, [choice(index)], [frame], out)
+    Planes(parts.raster_params, parts.raster).draw(points, asked, [choice(index)], [frame], out)
     return out[0]
 
 

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "server": {"engines", "client_web"},
     "export": {"engines", "models"},
     "finetune": {"engines", "models", "export"},
-    "benchmarks": {"engines", "server", "client_web", "persons"},
+    "benchmarks": {"engines", "server", "client_web", "persons", "models"},
     "cli": {"engines", "server", "export", "finetune", "benchmarks", "persons"},
 }
 

@@ -1,0 +1,1 @@
+"""A licensed morphable model, where the user has one, fitted by analysis by synthesis."""
