@@ -48,11 +48,12 @@ BOUNDS: Mapping[str, Figures] = {
     "int8": Figures(mean=1.2, rms=2.0, tail=16.0, worst=64.0),
 }
 # Of the whole pipeline's frames, within the crop. Coefficients that differ in their last bits move
-# a vertex by as little, but a pixel on an edge of the mesh then lies on its other side.
+# a vertex by as little, but a pixel on an edge of the mesh then lies on its other side: single
+# pixels say little here, and the mean, rms and tail all the more.
 FRAME_BOUNDS: Mapping[str, Figures] = {
     "fp32": Figures(mean=0.15, rms=0.5, tail=3.0, worst=96.0),
     "fp16": Figures(mean=0.25, rms=0.7, tail=4.0, worst=96.0),
-    "int8": Figures(mean=1.2, rms=2.0, tail=16.0, worst=64.0),
+    "int8": Figures(mean=1.2, rms=2.0, tail=16.0, worst=96.0),
 }
 
 

@@ -51,7 +51,7 @@ def wait_for(page: Page, state: str, *, seconds: float = 15) -> None:
     page.wait_for_selector(f"body[data-state={state}]", timeout=1000 * seconds)
 
 
-def until(page: Page, expression: str, *, seconds: float = 10) -> Any:
+def until(page: Page, expression: str, *, seconds: float = 20) -> Any:
     """Wait until a JavaScript expression is truthy, and return its value.
 
     Playwright's own wait evaluates strings inside the page, which the page's policy forbids.
