@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.engines.errors import PersonFileError
+from visavis.engines.i420 import planes_of
 from visavis.engines.raster_kernels import blend_crop
 from visavis.engines.walk import FrameChoice
 
@@ -48,10 +49,8 @@ class Feather:
             y: uint8[S, S].
             u, v: uint8[S/2, S/2].
         """
-        rows, width = picture.shape
-        height = rows * 2 // 3
         left, top = choice.origin
-        chroma = picture[height:].reshape(2, height // 2, width // 2)
-        blend_crop(picture[:height], left, top, self._luma, y)
-        blend_crop(chroma[0], left // 2, top // 2, self._chroma, u)
-        blend_crop(chroma[1], left // 2, top // 2, self._chroma, v)
+        luma, first, second = planes_of(picture)
+        blend_crop(luma, left, top, self._luma, y)
+        blend_crop(first, left // 2, top // 2, self._chroma, u)
+        blend_crop(second, left // 2, top // 2, self._chroma, v)

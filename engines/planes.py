@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.engines.errors import PersonFileError
+from visavis.engines.i420 import planes_of
 from visavis.engines.raster_kernels import (
     draw_chroma,
     draw_luma,
@@ -45,14 +46,6 @@ I32 = NDArray[np.int32]
 I8 = NDArray[np.int8]
 
 PLANES = 38
-
-
-def _split(picture: U8) -> tuple[U8, U8, U8]:
-    """Return Y, U, V of an I420 picture uint8[H*3/2, W]."""
-    rows, width = picture.shape
-    height = rows * 2 // 3
-    chroma = picture[height:].reshape(2, height // 2, width // 2)
-    return picture[:height], chroma[0], chroma[1]
 
 
 class Planes:
@@ -89,7 +82,7 @@ class Planes:
             ("upper_triangles", "upper"),
             ("lower_triangles", "lower"),
         ):
-            self._meshes.append((parts[triangles], _split(parts[picture])))
+            self._meshes.append((parts[triangles], planes_of(parts[picture])))
         self.size = len(self._mask)
         self._mean: U8 = np.ascontiguousarray(parts["appearance_mean"])
         self._basis: I8 = np.ascontiguousarray(parts["appearance_basis"])
@@ -152,7 +145,7 @@ class Planes:
             contour = cast(F32, np.ascontiguousarray(points[self._lips, :2]))
             lip_distance(contour, self._reach, planes[25:29])
             mix_texture(self._mean, self._basis, weights, looks)
-            y, u, v = _split(looks)
+            y, u, v = planes_of(looks)
             face = self._meshes[0][0]
             draw_luma(points, self._open_uv, face, y, planes[32:36])
             draw_chroma(points, self._open_uv, face, u, v, planes[36:38], planes[:0])

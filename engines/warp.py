@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.engines.errors import PersonFileError
+from visavis.engines.i420 import planes_of
 from visavis.engines.raster_kernels import blend_frames
 from visavis.engines.warp_kernels import (
     CELL,
@@ -28,7 +29,7 @@ from visavis.engines.warp_kernels import (
     warp_runs,
 )
 
-__all__ = ["EyePatch", "HeadWarp", "field_shape", "split"]
+__all__ = ["EyePatch", "HeadWarp", "field_shape"]
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -52,14 +53,6 @@ class EyePatch:
     v: U8
     corner: F32
     pose: F32
-
-
-def split(picture: U8) -> tuple[U8, U8, U8]:
-    """Return Y, U, V of an I420 picture uint8[H*3/2, W], as views."""
-    rows, width = picture.shape
-    height = rows * 2 // 3
-    chroma = picture[height:].reshape(2, height // 2, width // 2)
-    return picture[:height], chroma[0], chroma[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +163,7 @@ class HeadWarp:
         field = self.field(source, wanted, breath)
         out = picture.copy()
         scratch = self._scratch()
-        old, new = split(picture), split(out)
+        old, new = planes_of(picture), planes_of(out)
         for unit, planes in ((1, (0,)), (2, (1, 2))):
             height, width = old[planes[0]].shape
             count = find_runs(field, unit, height, width, scratch.runs, scratch.lines)
@@ -201,7 +194,7 @@ class HeadWarp:
         low = np.clip(2 * np.floor((middle - reach[:, None]).min(axis=0) / 2) - 4, 0, size - 4)
         high = np.clip(2 * np.ceil((middle + reach[:, None]).max(axis=0) / 2) + 4, low + 4, size)
         (left, top), (right, bottom) = low.astype(int).tolist(), high.astype(int).tolist()
-        y, u, v = split(picture)
+        y, u, v = planes_of(picture)
         half = slice(top // 2, bottom // 2), slice(left // 2, right // 2)
         return EyePatch(
             y[top:bottom, left:right].copy(), u[half].copy(), v[half].copy(),
@@ -211,7 +204,7 @@ class HeadWarp:
     def paste(self, picture: U8, patch: EyePatch, wanted: F32, share: float) -> None:
         """Lay the eyes of another frame over a picture whose head has the pose `wanted`."""
         wanted = np.ascontiguousarray(wanted, np.float32)
-        planes = zip((patch.y, patch.u, patch.v), split(picture), strict=True)
+        planes = zip((patch.y, patch.u, patch.v), planes_of(picture), strict=True)
         for plane, (piece, target) in enumerate(planes):
             for eye in self.eyes:
                 paste_eye(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from visavis.engines.agreement import FRAME_BOUNDS, compare
 from visavis.engines.backend import Backend, Graph
 from visavis.engines.errors import PersonFileError
+from visavis.engines.i420 import planes_of
 from visavis.engines.onnx_cpu import OnnxCpuBackend
 from visavis.engines.person import Person
 from visavis.engines.pipeline import Pipeline, Work
@@ -178,11 +179,9 @@ def _draw(
 
 
 def _cut(i420: U8, left: int, top: int, size: int) -> tuple[U8, U8, U8]:
-    rows, width = i420.shape
-    height = rows * 2 // 3
-    chroma = i420[height:].reshape(2, height // 2, width // 2)
+    y, u, v = planes_of(i420)
     small = np.s_[top // 2 : (top + size) // 2, left // 2 : (left + size) // 2]
-    return i420[top : top + size, left : left + size], chroma[0][small], chroma[1][small]
+    return y[top : top + size, left : left + size], u[small], v[small]
 
 
 def _joined(*several: Reference) -> Reference:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from visavis.engines.i420 import planes_of
 from visavis.finetune.geometry import Geometry
 from visavis.finetune.mesh import loops
 
@@ -82,14 +83,6 @@ def posed(geometry: Geometry, index: int) -> NDArray[np.float64]:
     pose = geometry.pose[index].astype(np.float64)
     moved: NDArray[np.float64] = shape @ pose[:, :3].T + pose[:, 3]
     return moved
-
-
-def planes_of(frame: U8) -> tuple[U8, U8, U8]:
-    """Return Y, U, V of an I420 frame."""
-    rows, width = frame.shape
-    height = rows * 2 // 3
-    chroma = frame[height:].reshape(2, height // 2, width // 2)
-    return frame[:height], chroma[0], chroma[1]
 
 
 def join(y: NDArray[np.float64], u: NDArray[np.float64], v: NDArray[np.float64]) -> U8:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.engines.i420 import planes_of
 from visavis.engines.raster_kernels import draw_chroma, draw_luma
 from visavis.finetune.geometry import Geometry
-from visavis.finetune.texture import planes_of
 
 __all__ = ["Layout", "halved", "open_layout", "unwrapped", "unwrapped_half"]
 

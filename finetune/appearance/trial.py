@@ -8,7 +8,6 @@ FOLDER is one that `visavis finetune` left, with its clip and what was tracked i
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.finetune.appearance.learn import learn_appearance
+from visavis.finetune.ingest import read_back
 from visavis.finetune.parts import ANCHOR, SIZE, picture_parts
 from visavis.finetune.person import load_geometry
 from visavis.finetune.renderer.dataset import Examples
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--taught", type=_frames, required=True, metavar="A:B")
     parser.add_argument("--judged", type=_frames, required=True, metavar="A:B")
     options = parser.parse_args(arguments)
-    frames = _frames_of(options.folder / "clip")
+    frames = read_back(options.folder / "clip").frames
     tracked = load_geometry(options.folder / "geometry.npz")
     triangles = visible_triangles(tracked)
     rows = {}
@@ -53,14 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows["next real frame"] = rows.pop("next real frame", scores["next frame"])
     print(table(rows))
     return 0
-
-
-def _frames_of(clip: Path) -> NDArray[np.uint8]:
-    """Return what `ingest` kept, uint8[N, H*3/2, W], mapped from the file."""
-    known = json.loads((clip / "ingested.json").read_text("utf-8"))
-    view = known["plan"]["view"]
-    shape = (known["frames"], view["out_height"] * 3 // 2, view["out_width"])
-    return np.memmap(clip / "frames.i420", np.uint8, "r", shape=shape)
 
 
 def _frames(text: str) -> NDArray[np.int64]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.engines.i420 import planes_of
+
 __all__ = ["sampled", "shrunk"]
 
 F32 = NDArray[np.float32]
@@ -23,10 +25,8 @@ def shrunk(frame: U8, by: int) -> F32:
     Args:
         by: 2 or a power of it; what is left over at the right and the bottom is cut off.
     """
-    rows, width = frame.shape
-    height = rows * 2 // 3
-    chroma = frame[height:].reshape(2, height // 2, width // 2)
-    planes = [_mean(frame[:height], by)] + [_mean(plane, by // 2) for plane in chroma]
+    y, u, v = planes_of(frame)
+    planes = [_mean(y, by), _mean(u, by // 2), _mean(v, by // 2)]
     yuv = np.stack(planes, axis=-1) - np.array([16.0, 128.0, 128.0], np.float32)
     rgb: F32 = np.clip(yuv @ _FROM_YUV, 0.0, 255.0)
     return rgb

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from visavis.engines.geometry import LinearGeometry
+from visavis.engines.i420 import planes_of
 from visavis.engines.planes import PLANES, Planes
 from visavis.engines.walk import FrameChoice
 from visavis.finetune.geometry import Geometry
 from visavis.finetune.parts import SIZE, PictureParts, crop_origins
-from visavis.finetune.texture import planes_of
 
 __all__ = ["NONE", "Augmentation", "Examples", "calibration"]
 

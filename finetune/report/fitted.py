@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from visavis.engines.i420 import planes_of
 from visavis.engines.raster import rasterize
 from visavis.finetune.geometry import Geometry
 from visavis.finetune.lips.yardstick.clips import FPS
@@ -17,7 +18,7 @@ from visavis.finetune.morphable.fit import Fit
 from visavis.finetune.morphable.synthesis import clip_space
 from visavis.finetune.report.gallery import Strip
 from visavis.finetune.report.images import FACE, faces
-from visavis.finetune.texture import planes_of, posed
+from visavis.finetune.texture import posed
 from visavis.models.face_model import FaceModel, normals, shade
 
 __all__ = ["fit_strip", "read_strip", "write_strip"]

@@ -10,9 +10,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.engines.i420 import planes_of
 from visavis.finetune.background import jpeg
 from visavis.finetune.lips.yardstick.clips import FPS
-from visavis.finetune.texture import planes_of
 from visavis.finetune.video import to_rgb
 
 __all__ = ["Box", "FACE", "MOUTH", "crop", "faces", "mouths", "png"]

@@ -12,7 +12,8 @@ from scipy import ndimage
 from tests.engines import reference_picture
 from visavis.engines.bearing import Hold, held
 from visavis.engines.errors import PersonFileError
-from visavis.engines.warp import HeadWarp, field_shape, split
+from visavis.engines.i420 import planes_of
+from visavis.engines.warp import HeadWarp, field_shape
 
 HEIGHT, WIDTH, IOD = 192, 256, 60.0
 STEP = np.arange(25) * 0.125 - 1.5
@@ -149,7 +150,7 @@ def test_a_head_may_leave_the_frame() -> None:
         out = warp.warp(picture, one, two, 5.0)
         assert out.shape == picture.shape
         warp.paste(out, warp.cut(picture, one), two, 1.0)
-    assert split(picture)[1].shape == (HEIGHT // 2, WIDTH // 2)
+    assert planes_of(picture)[1].shape == (HEIGHT // 2, WIDTH // 2)
 
 
 @pytest.mark.parametrize(

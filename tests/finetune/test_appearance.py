@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.finetune import presenter_clip
+from visavis.engines.i420 import planes_of
 from visavis.engines.raster_kernels import draw_chroma, draw_luma, mix_texture
 from visavis.finetune.appearance.align import Looks, Shape, Sight, align
 from visavis.finetune.appearance.layout import Layout, halved, unwrapped, unwrapped_half
@@ -18,7 +19,7 @@ from visavis.finetune.appearance.model import RIDGE, Appearance, fit_appearance,
 from visavis.finetune.appearance.store import load_appearance, save_appearance
 from visavis.finetune.geometry import RINGS, Geometry, lower_face, measured
 from visavis.finetune.parts import ANCHOR
-from visavis.finetune.texture import planes_of, posed, visible_triangles
+from visavis.finetune.texture import posed, visible_triangles
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

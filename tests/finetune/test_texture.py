@@ -9,10 +9,11 @@ import pytest
 
 from tests.finetune import presenter_clip
 from visavis.engines.geometry import LinearGeometry
+from visavis.engines.i420 import planes_of
 from visavis.engines.planes import Planes
 from visavis.engines.walk import FrameChoice
 from visavis.finetune.parts import ANCHOR, SIZE, PictureParts, picture_parts
-from visavis.finetune.texture import crop_mask, neutral_frame, planes_of
+from visavis.finetune.texture import crop_mask, neutral_frame
 from visavis.models.renderer import PLANES
 
 
