@@ -90,6 +90,8 @@ def fit_model(
     Raises:
         PersonFileError: the model cannot be laid onto the face.
     """
+    if device == "cpu":
+        torch.set_num_threads(1)  # as the renderer's training: equal runs give equal sums
     rough = fit_geometry(track, cuts=cuts)
     tracked = track.landmarks[..., :2].astype(np.float64)
     eyes = float(np.median(np.linalg.norm(rough.pose[:, 0, :3], axis=1)))
