@@ -1,4 +1,4 @@
-"""What holds for every test: seconds a room may take, and which skips are allowed in CI."""
+"""What holds for every test: seconds a room may take, allowed skips, and second tries."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ RULES = tomllib.loads((HERE / "rules.toml").read_text())
 
 _seconds: dict[str, float] = defaultdict(float)
 _skips: list[tuple[str, str]] = []
+_second_tries: list[str] = []
 
 
 def room_of(nodeid: str) -> str:
@@ -22,9 +23,18 @@ def room_of(nodeid: str) -> str:
     return parts[1] if len(parts) > 2 else "tests"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests that need the machine in real time try again once, and say so at the end."""
+    for item in items:
+        if room_of(item.nodeid) in RULES["second_try"]:
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Add up the seconds of each room, and keep every reason for a skip."""
     _seconds[room_of(report.nodeid)] += report.duration
+    if report.outcome == "rerun":
+        _second_tries.append(f"{report.nodeid}\n{report.longreprtext[-2000:]}")
     if report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         _skips.append((report.nodeid, reason.removeprefix("Skipped: ")))
@@ -43,6 +53,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         budget = RULES["budget_seconds"].get(room, 10)
         over = "  over its budget" if seconds > budget else ""
         terminalreporter.write_line(f"{room:12} {seconds:6.1f} of {budget:4}{over}")
+    if _second_tries:
+        terminalreporter.section("tried a second time")
+        for line in _second_tries:
+            terminalreporter.write_line(line)
     if os.environ.get("CI") and (forbidden := forbidden_skips()):
         terminalreporter.section("skips that tests/rules.toml does not allow")
         for line in forbidden:

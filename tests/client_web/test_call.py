@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page
 
 from tests.browser import Served
 from tests.client_web.helpers import Engine, Open, until, wait_for, words
+from tests.client_web.live_picture import LOOK, follows_voice, look, moves
 
 pytestmark = pytest.mark.browser
-
-# Reads the fake engine's picture (tests/server/fake_engine.py): 16 blocks for the index of the
-# frame, a grey one for how loud it was.
-LOOK = """
-(video) => {
-  const canvas = Object.assign(document.createElement("canvas"), {width: 64, height: 80});
-  const context = canvas.getContext("2d", {willReadFrequently: true});
-  context.drawImage(video, 0, 0, 64, 80, 0, 0, 64, 80);
-  const pixels = context.getImageData(0, 0, 64, 80).data;
-  const at = (x, y) => pixels[4 * (64 * y + x) + 1];
-  let index = 0;
-  for (let bit = 0; bit < 16; bit += 1)
-    if (at(16 * (bit % 4) + 8, 16 * (bit >> 2) + 8) > 125) index |= 1 << bit;
-  return {index, level: at(32, 72) / 255};
-}
-"""
 
 # The policy of the page forbids fetching its own clip, so the test keeps the recording aside.
 KEEP = """
@@ -66,14 +49,6 @@ async () => {{
 """
 
 
-def look(page: Page) -> dict[str, Any]:
-    """The live picture."""
-    seen: dict[str, Any] = page.evaluate(
-        f"({LOOK})(document.getElementById('avatar').video)",
-    )
-    return seen
-
-
 def lag(frames: list[list[float]], loudness: list[float]) -> float:
     """Milliseconds by which the picture comes after the sound; infinite if it does not follow."""
     sound = np.asarray(loudness)
@@ -102,8 +77,7 @@ def test_say_something(open_page: Open, engine: Engine) -> None:
     wait_for(page, "recording")
     started = time.monotonic()
     assert page.inner_text("#primary") == "Stop"
-    first = look(page)["index"]
-    until(page, f"({LOOK})(document.getElementById('avatar').video).index >= {first + 15}")
+    moves(page, 15)
     # It ends by itself, after the sentence and before the eight seconds are over.
     wait_for(page, "replay")
     assert 1.5 < time.monotonic() - started < 7
@@ -167,9 +141,8 @@ def test_talking_live(open_page: Open) -> None:
     page.click("#secondary")
     wait_for(page, "live")
     video = "document.getElementById('avatar').video"
-    first = look(page)["index"]
-    until(page, f"({LOOK})({video}).index > {first + 25}")
-    until(page, f"({LOOK})({video}).level > 0.3")  # the face follows the voice
+    moves(page, 25)
+    follows_voice(page)
     assert page.evaluate(f"{video}.muted") is True
 
     page.click("#hear")
@@ -207,7 +180,7 @@ def test_mute_silences_the_face(open_page: Open) -> None:
         page.wait_for_timeout(100)
     assert max(levels) < 0.2
     page.keyboard.press("m")
-    until(page, f"({LOOK})(document.getElementById('avatar').video).level > 0.3")
+    follows_voice(page)
 
 
 def test_lost_connection_comes_back_by_itself(open_page: Open, engine: Engine) -> None:
@@ -221,8 +194,7 @@ def test_lost_connection_comes_back_by_itself(open_page: Open, engine: Engine) -
     assert "Trying again" in words(page)[1]
     wait_for(page, "live")
     assert page.evaluate("window.visavis.client.session") != before
-    first = look(page)["index"]
-    until(page, f"({LOOK})(document.getElementById('avatar').video).index > {first + 5}")
+    moves(page, 5)
 
 
 def test_leaving_the_page_ends_the_session(
@@ -260,8 +232,7 @@ def test_another_microphone_while_talking(open_page: Open) -> None:
 def test_the_person_alone(open_page: Open, served: Served) -> None:
     page = open_page("?clean=1&sound=1", state="live")
     # It moves although nobody touched the page; it sounds where the browser allows that.
-    first = look(page)["index"]
-    until(page, f"({LOOK})(document.getElementById('avatar').video).index > {first + 10}")
+    moves(page, 10)
     assert page.evaluate("document.getElementById('avatar').video.paused") is False
     names = page.evaluate(
         """[...document.querySelectorAll("body *")]

@@ -9,10 +9,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Route
 
 from tests.client_web.helpers import Engine, Open, until, wait_for, words
-from tests.client_web.test_call import LOOK, look
+from tests.client_web.live_picture import look, moves
 
 pytestmark = pytest.mark.browser
 
@@ -98,11 +98,6 @@ def network() -> Iterator[Network]:
     network = Network()
     yield network
     network.close()
-
-
-def moves(page: Page) -> None:
-    first = look(page)["index"]
-    until(page, f"({LOOK})(document.getElementById('avatar').video).index > {first + 5}")
 
 
 def test_a_cut_connection_goes_on_over_another(

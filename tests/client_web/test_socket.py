@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, WebSocketRoute
+from playwright.sync_api import Browser, WebSocketRoute
 
 from tests.browser import Served, chromium_arguments, find_chromium, spoken_wave
 from tests.client_web.helpers import Engine, Open, until, wait_for, words
-from tests.client_web.test_call import KEEP, LOOK, TAKE_APART, lag, look
+from tests.client_web.live_picture import follows_voice, look, moves
+from tests.client_web.test_call import KEEP, TAKE_APART, lag
 
 pytestmark = pytest.mark.browser
 
@@ -30,12 +31,6 @@ window.fetch = (url, options = {}) => {
   return ask(url, body ? {...options, body} : options);
 };
 """
-
-
-def moves(page: Page, frames: int = 10) -> None:
-    """Wait until the live picture has moved on by so many frames."""
-    first = look(page)["index"]
-    until(page, f"({LOOK})(document.getElementById('avatar').video).index > {first + frames}")
 
 
 def test_say_something_over_a_websocket(open_page: Open, engine: Engine) -> None:
@@ -73,7 +68,7 @@ def test_talking_live_over_a_websocket(open_page: Open, engine: Engine) -> None:
         "Silent here, so that you can talk freely. Over WebSocket.",
     )
     # The picture follows the microphone, and rests when it is off.
-    until(page, f"({LOOK})(document.getElementById('avatar').video).level > 0.3")
+    follows_voice(page)
     stats = until(page, "window.visavis.stats?.framesDecoded > 50 && window.visavis.stats")
     assert (stats["width"], stats["height"]) == (128, 128)
     assert stats["fps"] > 3 and 50 < stats["delayMs"] < 2000
@@ -126,7 +121,7 @@ def test_another_microphone_over_a_websocket(open_page: Open) -> None:
     options = page.eval_on_selector_all("#device option", "all => all.map(({value}) => value)")
     other = next(value for value in options if value != page.input_value("#device"))
     page.select_option("#device", other)
-    until(page, f"({LOOK})(document.getElementById('avatar').video).level > 0.3", seconds=15)
+    follows_voice(page)
     moves(page)
 
 
@@ -186,7 +181,7 @@ def test_what_a_browser_lacks_is_replaced(open_page: Open, missing: str) -> None
     page = open_page("?path=ws", init=f"delete globalThis.{missing}")
     page.click("#secondary")
     wait_for(page, "live")
-    until(page, f"({LOOK})(document.getElementById('avatar').video).level > 0.3", seconds=15)
+    follows_voice(page)
     moves(page)
 
 
@@ -204,7 +199,7 @@ def test_the_microphone_is_compressed_for_other_machines(open_page: Open, served
         page = open_page("?path=ws", init=init, url=served.url.replace("localhost", host))
         page.click("#secondary")
         wait_for(page, "live")
-        until(page, f"({LOOK})(document.getElementById('avatar').video).level > 0.3", seconds=15)
+        follows_voice(page)
         packets = [size for size in page.evaluate("window.sizes") if size > 16]
         assert least <= min(packets) and max(packets) <= most
         page.close()
