@@ -31,7 +31,9 @@ def run(args: argparse.Namespace) -> int:
         print_json({"checks": [asdict(check) for check in found]})
     else:
         for check in found:
-            print(f"{'ok ' if check.ok else 'NO '} {check.name}: {check.detail}")
+            mark = "ok " if check.ok else "NO " if check.needed else " - "
+            print(f"{mark} {check.name}: {check.detail}")
             if check.advice and not check.ok:
                 print(f"       {check.advice}")
-    return ExitCode.OK if all(check.ok for check in found) else ExitCode.CHECK_FAILED
+    failed = any(check.needed and not check.ok for check in found)
+    return ExitCode.CHECK_FAILED if failed else ExitCode.OK

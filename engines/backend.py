@@ -18,13 +18,26 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Backend", "Feeds", "Graph", "VariantReport", "choose_variant", "compare_outputs"]
+from visavis.engines.processor import lacks_vnni
+
+__all__ = [
+    "VARIANTS",
+    "Backend",
+    "Feeds",
+    "Graph",
+    "Outputs",
+    "VariantReport",
+    "choose_variant",
+    "compare_outputs",
+    "variants_of",
+]
 
 logger = logging.getLogger(__name__)
 
 Feeds = Mapping[str, NDArray[np.float32]]
 Outputs = dict[str, NDArray[np.generic]]
 
+VARIANTS = frozenset({"fp32", "fp16", "int8"})
 # Differences from fp32 that a person file's variant may have. Pictures, in levels of 255: 2 is
 # 42 dB, and no small region may be far off. Other outputs, as a share of their own range.
 MAX_RMS_LEVELS = 2.0
@@ -63,6 +76,15 @@ class Backend(Protocol):
         Raises:
             PersonFileError: the runtime refuses the model.
         """
+
+
+def variants_of(backend: Backend) -> frozenset[str]:
+    """Return the variants that a backend runs: all, unless its attribute `variants` names some.
+
+    fp32 is always among them. A GPU has nothing of a graph whose integers are for a processor.
+    """
+    named: frozenset[str] = getattr(backend, "variants", VARIANTS)
+    return named | {"fp32"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +165,15 @@ def choose_variant(
             report.variant,
             report.milliseconds,
             f" ({report.deviation})" if report.deviation else "",
-            "" if report.accepted else ": refused, it differs too much from fp32",
+            "" if report.accepted else f": refused, it differs too much from fp32{_why(report)}",
         )
     return candidates[best], reports
+
+
+def _why(report: VariantReport) -> str:
+    if report.variant == "int8" and lacks_vnni():
+        return ": this processor has no VNNI, without which sums of bytes saturate"
+    return ""
 
 
 def _milliseconds(

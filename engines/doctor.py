@@ -8,10 +8,16 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
+from visavis.engines import gpu_check
+from visavis.engines.backend import variants_of
+from visavis.engines.backends import NAMES, NOT_RUN_BY_US, look
 from visavis.engines.cores import available_cores
+from visavis.engines.errors import BackendUnavailable
+from visavis.engines.processor import INTEGER_PRODUCTS, features, is_x86
 
 __all__ = ["Check", "checks"]
 
@@ -33,34 +39,69 @@ class Check:
         ok: serving works with it.
         detail: what was found.
         advice: what to do where it is not ok, or where more could be had; "" for nothing.
+        needed: whether serving needs it; what is not needed is told, and stands in nobody's way.
     """
 
     name: str
     ok: bool
     detail: str
     advice: str
+    needed: bool = True
 
 
 def checks() -> list[Check]:
     """Look at everything; nothing is raised."""
+    needed: dict[str, Callable[[str], Check]] = {
+        "Python": _python,
+        "ONNX Runtime": _runtime,
+        "processor": _processor,
+        "cores": _cores,
+        "compiled kernels": _kernels,
+        "codecs": _codecs,
+    }
+    further: dict[str, Callable[[], str]] = {
+        "GPU": gpu_check.gpu,
+        "cupy": gpu_check.cupy,
+        "encoder on the GPU": gpu_check.encoder,
+        **{f"backend {name}": partial(_backend, name) for name in NAMES},
+    }
     return [
-        _guarded(name, look)
-        for name, look in (
-            ("Python", _python),
-            ("ONNX Runtime", _runtime),
-            ("processor", _processor),
-            ("cores", _cores),
-            ("compiled kernels", _kernels),
-            ("codecs", _codecs),
-        )
+        *(_guarded(name, check) for name, check in needed.items()),
+        *(_optional(name, check) for name, check in further.items()),
     ]
 
 
-def _guarded(name: str, look: Callable[[str], Check]) -> Check:
+def _guarded(name: str, check: Callable[[str], Check]) -> Check:
     try:
-        return look(name)
+        return check(name)
     except Exception as error:
         return Check(name, False, f"{type(error).__name__}: {error}", "Install visavis again.")
+
+
+def _optional(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, check(), "", needed=False)
+    except BackendUnavailable as problem:
+        return Check(name, False, problem.reason, problem.advice, needed=False)
+    except Exception as error:
+        words = f"{type(error).__name__}: {error}".replace("\n", " ")[:300]
+        return Check(name, False, words, "", needed=False)
+
+
+def _backend(name: str) -> str:
+    """Return what a backend is and runs, after it has run a network.
+
+    Raises:
+        BackendUnavailable: it does not work.
+    """
+    finding = look(name)
+    unproven = " (not run by us yet)" if name in NOT_RUN_BY_US else ""
+    if finding.problem is not None:
+        problem = finding.problem
+        raise BackendUnavailable(name, problem.reason + unproven, problem.advice)
+    assert finding.backend is not None
+    kinds = ", ".join(sorted(variants_of(finding.backend)))
+    return f"works, runs {kinds}{unproven}"
 
 
 def _python(name: str) -> Check:
@@ -80,24 +121,16 @@ def _runtime(name: str) -> Check:
 
 
 def _processor(name: str) -> Check:
-    features = _features()
-    if platform.machine() not in ("x86_64", "AMD64"):
+    if not is_x86():
         return Check(name, True, platform.machine(), "")
-    integers = sorted(features & {"avx512_vnni", "avx_vnni", "amx_int8"})
-    words = ["AVX2" if "avx2" in features else "no AVX2"]
+    found = features()
+    integers = sorted(found & INTEGER_PRODUCTS)
+    words = ["AVX2" if "avx2" in found else "no AVX2"]
     words.append(f"8-bit products ({', '.join(integers)})" if integers else "no VNNI")
     advice = ""
     if not integers:
         advice = "8-bit networks are refused without VNNI; the slower 32-bit ones run."
-    return Check(name, "avx2" in features, ", ".join(words), advice)
-
-
-def _features(path: Path = Path("/proc/cpuinfo")) -> set[str]:
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return set()
-    return set(next((line for line in lines if line.startswith("flags")), "").split())
+    return Check(name, "avx2" in found, ", ".join(words), advice)
 
 
 def _cores(name: str) -> Check:

@@ -14,7 +14,15 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from visavis.engines.errors import PersonFileError
-from visavis.engines.protobuf import WireError, fields, signed, varints
+from visavis.engines.protobuf import (
+    WireError,
+    as_bytes,
+    as_number,
+    as_text,
+    fields,
+    signed,
+    varints,
+)
 
 __all__ = ["ALLOWED_OPERATORS", "MAX_OPSET", "MIN_OPSET", "check_model"]
 
@@ -44,7 +52,6 @@ _NODE_FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 9}
 _ATTRIBUTE_FIELDS = {1, 2, 3, 4, 5, 7, 8, 9, 13, 20}
 _TENSOR_FIELDS = {1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16}
 
-_Value = int | memoryview
 _T = TypeVar("_T")
 
 
@@ -92,16 +99,16 @@ def _model(name: str, data: memoryview) -> memoryview:
         if number not in _MODEL_FIELDS:
             raise PersonFileError(f"{name!r} has a part that this version does not know.")
         if number == 1:
-            ir_version = _once(ir_version, _number(value))
+            ir_version = _once(ir_version, as_number(value))
         elif number == 7:
-            graph = _once(graph, _bytes(value))
+            graph = _once(graph, as_bytes(value))
         elif number == 8:
             domain, version = "", 0
-            for key, item in fields(_bytes(value)):
+            for key, item in fields(as_bytes(value)):
                 if key == 1:
-                    domain = _text(item)
+                    domain = as_text(item)
                 elif key == 2:
-                    version = _number(item)
+                    version = as_number(item)
             if domain not in ("", "ai.onnx"):
                 raise PersonFileError(
                     f"{name!r} uses the operators of {domain[:60]!r}; only standard ones are used."
@@ -131,11 +138,11 @@ def _graph(name: str, data: memoryview) -> tuple[dict[str, _Declared], dict[str,
             nodes += 1
             if nodes > MAX_NODES:
                 raise PersonFileError(f"{name!r} has more than {MAX_NODES} nodes.")
-            _node(name, _bytes(value))
+            _node(name, as_bytes(value))
         elif number == 5:
-            initializers.add(_tensor(name, _bytes(value)))
+            initializers.add(_tensor(name, as_bytes(value)))
         elif number in (11, 12):
-            key, declared = _value_info(name, _bytes(value))
+            key, declared = _value_info(name, as_bytes(value))
             side = inputs if number == 11 else outputs
             if key in side:
                 raise PersonFileError(f"{name!r} declares {key[:60]!r} twice.")
@@ -152,11 +159,11 @@ def _node(name: str, data: memoryview) -> None:
         if number not in _NODE_FIELDS:
             raise PersonFileError(f"{name!r} has a node that this version does not know.")
         if number == 4:
-            operator = _once(operator, _text(value))
+            operator = _once(operator, as_text(value))
         elif number == 7:
-            domain = _text(value)
+            domain = as_text(value)
         elif number == 5:
-            _attribute(name, _bytes(value))
+            _attribute(name, as_bytes(value))
     if domain not in ("", "ai.onnx"):
         raise PersonFileError(
             f"{name!r} uses the operators of {domain[:60]!r}; only standard ones are used."
@@ -179,7 +186,7 @@ def _attribute(name: str, data: memoryview) -> None:
         if number not in _ATTRIBUTE_FIELDS:
             raise PersonFileError(f"{name!r} has an attribute that this version does not know.")
         if number == 5:
-            _tensor(name, _bytes(value))
+            _tensor(name, as_bytes(value))
 
 
 def _tensor(name: str, data: memoryview) -> str:
@@ -190,18 +197,18 @@ def _tensor(name: str, data: memoryview) -> str:
     typed = 0
     label = ""
     for number, value in fields(data):
-        if number == 13 or (number == 14 and _number(value) != 0):
+        if number == 13 or (number == 14 and as_number(value) != 0):
             raise PersonFileError(f"{name!r} keeps weights in another file; they belong inside.")
         if number not in _TENSOR_FIELDS:
             raise PersonFileError(f"{name!r} has a tensor that this version does not know.")
         if number == 1:
             shape += [signed(size) for size in varints(value)]
         elif number == 2:
-            element = _once(element, _number(value))
+            element = _once(element, as_number(value))
         elif number == 8:
-            label = _text(value)
+            label = as_text(value)
         elif number == 9:
-            raw = _once(raw, _bytes(value))
+            raw = _once(raw, as_bytes(value))
         elif number in (4, 5, 7, 10, 11):
             typed += 1 if isinstance(value, int) else len(value)
     if element not in _ITEM_BYTES:
@@ -224,11 +231,11 @@ def _value_info(name: str, data: memoryview) -> tuple[str, _Declared]:
     declared = _Declared()
     for number, value in fields(data):
         if number == 1:
-            label = _once(label, _text(value))
+            label = _once(label, as_text(value))
         elif number == 2:
-            for kind, inner in fields(_bytes(value)):
+            for kind, inner in fields(as_bytes(value)):
                 if kind == 1:
-                    declared = _tensor_type(_bytes(inner))
+                    declared = _tensor_type(as_bytes(inner))
                 elif kind != 6:
                     raise PersonFileError(f"{name!r} takes or gives something that is no tensor.")
     if label is None:
@@ -240,17 +247,17 @@ def _tensor_type(data: memoryview) -> _Declared:
     declared = _Declared()
     for number, value in fields(data):
         if number == 1:
-            declared.element = _number(value)
+            declared.element = as_number(value)
         elif number == 2:
-            for key, dimension in fields(_bytes(value)):
+            for key, dimension in fields(as_bytes(value)):
                 if key != 1:
                     continue
                 size: int | str = ""
-                for choice, item in fields(_bytes(dimension)):
+                for choice, item in fields(as_bytes(dimension)):
                     if choice == 1:
-                        size = signed(_number(item))
+                        size = signed(as_number(item))
                     elif choice == 2:
-                        size = _text(item)
+                        size = as_text(item)
                 declared.shape.append(size)
     return declared
 
@@ -284,19 +291,3 @@ def _once(before: _T | None, value: _T) -> _T:
     if before is not None:
         raise WireError("a single field appears twice")
     return value
-
-
-def _number(value: _Value) -> int:
-    if not isinstance(value, int):
-        raise WireError("a number is not a number")
-    return value
-
-
-def _bytes(value: _Value) -> memoryview:
-    if isinstance(value, int):
-        raise WireError("a message is a number")
-    return value
-
-
-def _text(value: _Value) -> str:
-    return bytes(_bytes(value)).decode("utf-8")

@@ -1,4 +1,4 @@
-"""Just enough of the protocol buffer wire format to look into a message without a library.
+"""Just enough of the protocol buffer wire format to read and write messages without a library.
 
 Wire types and varints: https://protobuf.dev/programming-guides/encoding/.
 """
@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["WireError", "fields", "signed", "varints"]
+__all__ = [
+    "WireError",
+    "as_bytes",
+    "as_number",
+    "as_text",
+    "encode_field",
+    "fields",
+    "signed",
+    "varints",
+]
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
@@ -55,9 +64,57 @@ def varints(value: int | memoryview) -> list[int]:
     return numbers
 
 
+def as_number(value: int | memoryview) -> int:
+    """Return a field's value as a number.
+
+    Raises:
+        WireError: it is bytes.
+    """
+    if not isinstance(value, int):
+        raise WireError("a number is not a number")
+    return value
+
+
+def as_bytes(value: int | memoryview) -> memoryview:
+    """Return a field's value as bytes.
+
+    Raises:
+        WireError: it is a number.
+    """
+    if isinstance(value, int):
+        raise WireError("a message is a number")
+    return value
+
+
+def as_text(value: int | memoryview) -> str:
+    """Return a field's value as text.
+
+    Raises:
+        WireError: it is a number.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    return bytes(as_bytes(value)).decode("utf-8")
+
+
 def signed(value: int) -> int:
     """Return an int64 that was read as unsigned."""
     return value - (1 << 64) if value >> 63 else value
+
+
+def encode_field(number: int, value: int | bytes | memoryview) -> bytes:
+    """Return a field of a message: a varint that is not negative, or bytes with their length."""
+    if isinstance(value, int):
+        return _encode_varint(number << 3 | VARINT) + _encode_varint(value)
+    return _encode_varint(number << 3 | BYTES) + _encode_varint(len(value)) + bytes(value)
+
+
+def _encode_varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
 
 
 def _varint(data: memoryview, position: int) -> tuple[int, int]:

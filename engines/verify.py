@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from visavis.engines.agreement import BOUNDS, Figures, compare, past, worst_of
-from visavis.engines.backend import Backend
+from visavis.engines.backend import Backend, variants_of
 from visavis.engines.errors import DeviationError, PersonFileError
 from visavis.engines.person import Person
+from visavis.engines.processor import lacks_vnni
 from visavis.engines.references import Outputs, Reference, reference_of, replay
 
 __all__ = ["Verdict", "as_json", "require", "table", "verify"]
@@ -52,11 +53,14 @@ class Verdict:
     @property
     def past(self) -> str:
         """What is wrong, in words; "" where nothing is."""
-        return self.refused or past(self.figures, self.bound)
+        words = self.refused or past(self.figures, self.bound)
+        if words and not self.refused and self.variant == "int8" and lacks_vnni():
+            words += ": this processor has no VNNI, without which sums of bytes saturate"
+        return words
 
 
 def verify(person: Person, backends: Sequence[Backend]) -> list[Verdict]:
-    """Run and compare everything.
+    """Run and compare everything, but for variants that are not for a backend.
 
     Args:
         person: with references.
@@ -77,6 +81,7 @@ def verify(person: Person, backends: Sequence[Backend]) -> list[Verdict]:
         if reference is not None
         for variant in person.graphs[name].variants
         for backend in backends
+        if variant in variants_of(backend)
     ]
 
 

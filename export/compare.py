@@ -21,9 +21,9 @@ from visavis.engines.i420 import planes_of
 from visavis.engines.onnx_cpu import OnnxCpuBackend
 from visavis.engines.person import Person
 from visavis.engines.pipeline import Pipeline, Work
+from visavis.engines.probe import probe_voice
 from visavis.engines.references import Reference, replay
 from visavis.engines.verify import Verdict, run_variant
-from visavis.export.babble import babble
 from visavis.export.plain_backend import PlainBackend
 from visavis.export.torch_backend import Recorder, TorchBackend
 
@@ -160,7 +160,7 @@ def _draw(
     found: list[tuple[int, int]] = []
     seconds = []
     size = 2 * person.graphs[person.stages["render"].params["graph"]].inputs["planes"][1]
-    for tick, pcm in enumerate(babble(person.lookahead_ms, TICKS)):
+    for tick, pcm in enumerate(probe_voice(person.lookahead_ms, TICKS)):
         work = Work(state, pcm, tick % SHOWN == SHOWN - 1)
         start = time.perf_counter()
         pipeline.advance([work])

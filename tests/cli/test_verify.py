@@ -29,11 +29,27 @@ def test_what_agrees(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert main(["verify", "any"]) == ExitCode.OK
     head, *rows = capsys.readouterr().out.splitlines()
     assert head.split()[:3] == ["graph", "variant", "backend"]
-    assert len(rows) == 2 and all(row.endswith("ok") for row in rows)
+    assert all(row.endswith("ok") for row in rows)
+    backends = {row.split()[2] for row in rows}
+    assert {"onnx-cpu", "torch-cpu"} <= backends and len(rows) == 2 * len(backends)
     assert main(["verify", "any", "--json"]) == ExitCode.OK
     networks = json.loads(capsys.readouterr().out)["networks"]
-    assert [network["graph"] for network in networks] == ["motion", "renderer"]
+    assert {network["graph"] for network in networks} == {"motion", "renderer"}
     assert all(network["ok"] for network in networks)
+
+
+def test_of_one_backend(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    give(monkeypatch, person_with(arrays()))
+    assert main(["verify", "any", "--backend", "onnx-cpu"]) == ExitCode.OK
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert len(rows) == 2 and all("onnx-cpu (" in row for row in rows)
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    assert main(["verify", "any", "--backend", "tensorrt"]) == ExitCode.STARTUP_FAILURE
+    assert "tensorrt cannot be used: TensorRT is not installed" in capsys.readouterr().err
+    assert main(["verify", "any", "--backend", "gpu"]) == ExitCode.STARTUP_FAILURE
+    assert "There is no backend 'gpu'" in capsys.readouterr().err
 
 
 def test_what_is_off(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

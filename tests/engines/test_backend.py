@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.engines import sample_file
-from visavis.engines.backend import choose_variant, compare_outputs
+from visavis.engines import processor
+from visavis.engines.backend import choose_variant, compare_outputs, variants_of
 from visavis.engines.errors import PersonFileError
 from visavis.engines.onnx_cpu import OnnxCpuBackend
 
@@ -124,9 +125,33 @@ def test_onnx_runtime_runs_any_batch_in_one_thread() -> None:
     options = graph._session.get_session_options()
     assert options.intra_op_num_threads == options.inter_op_num_threads == 1
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
-    assert "CPUExecutionProvider" in backend.name
+    assert backend.name.startswith("onnx-cpu (ONNX Runtime ")
 
 
 def test_what_onnx_runtime_refuses_is_a_sentence() -> None:
     with pytest.raises(PersonFileError, match="'broken.onnx' is refused by ONNX Runtime"):
         OnnxCpuBackend().load("broken.onnx", b"nothing")
+
+
+@pytest.mark.parametrize("lacking", [True, False])
+def test_a_processor_without_vnni_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, lacking: bool
+) -> None:
+    """Sums of bytes saturate there: the log says whose fault it is."""
+    monkeypatch.setattr(processor, "is_x86", lambda: True)
+    flags = {"avx2"} if lacking else {"avx2", "avx512_vnni"}
+    monkeypatch.setattr(processor, "features", lambda: flags)
+    saturated = Slow(1, lambda x: np.minimum(x, 127))
+    with caplog.at_level("INFO"):
+        graph, _ = choose_variant("r", {"fp32": Slow(4), "int8": saturated}, PROBES, clock=CLOCK)
+    words = "refused, it differs too much from fp32: this processor has no VNNI"
+    assert (words in caplog.text) == lacking and "refused" in caplog.text
+    assert isinstance(graph, Slow)
+
+
+def test_a_backend_runs_every_variant_unless_it_says_so() -> None:
+    class Some(OnnxCpuBackend):
+        variants = frozenset({"fp16"})
+
+    assert variants_of(OnnxCpuBackend()) == {"fp32", "fp16", "int8"}
+    assert variants_of(Some()) == {"fp32", "fp16"}

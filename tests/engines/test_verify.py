@@ -204,3 +204,29 @@ def test_a_state_is_no_reference() -> None:
     made["motion"]["outputs"]["next_state_0"] = np.zeros((10, 8), np.float32)
     with pytest.raises(PersonFileError, match="other than its state"):
         person_with(made)
+
+
+def test_eight_bits_on_a_processor_without_vnni_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    off = Verdict("r", "int8", "b", Figures(3, 9, 30, 90), BOUNDS["int8"], 1.0)
+    monkeypatch.setattr("visavis.engines.verify.lacks_vnni", lambda: True)
+    assert "more than the 1.2: this processor has no VNNI" in off.past
+    assert "VNNI" not in Verdict("r", "fp32", "b", off.figures, BOUNDS["fp32"], 1.0).past
+    monkeypatch.setattr("visavis.engines.verify.lacks_vnni", lambda: False)
+    assert off.past and "VNNI" not in off.past
+
+
+def test_a_variant_that_is_not_for_a_backend_is_not_asked_of_it() -> None:
+    class Some(OnnxCpuBackend):
+        name, variants = "some", frozenset({"fp32"})
+
+        def load(self, name: str, model: bytes) -> Any:
+            assert "int8" not in name
+            return super().load(name, model)
+
+    person = person_with(arrays())
+    spec = person.graphs["renderer"]
+    both = {**spec.variants, "int8": spec.variants["fp32"]}
+    object.__setattr__(spec, "variants", both)
+    found = verify(person, [Some(), OnnxCpuBackend()])
+    pairs = [(v.backend[:4], v.variant) for v in found if v.graph == "renderer"]
+    assert pairs == [("some", "fp32"), ("onnx", "fp32"), ("onnx", "int8")]

@@ -21,6 +21,7 @@ from visavis.engines.errors import DeviationError, PersonFileError
 from visavis.engines.onnx_cpu import OnnxCpuBackend
 from visavis.engines.person import load_person, write_person
 from visavis.engines.references import reference_of
+from visavis.engines.torch_device import TorchCpuBackend
 from visavis.engines.verify import as_json, require, table, verify
 from visavis.export import native
 from visavis.export import renderer as exporter
@@ -107,9 +108,13 @@ def test_the_file_keeps_what_verify_needs(file: tuple[Path, Exported]) -> None:
     found = reference_of(person, "motion")
     assert found is not None and found.inputs["features"].shape[1:] == (4, 66)
     assert np.ptp(found.outputs["tract"], axis=0).max() > 0.05  # something is heard
-    verdicts = verify(person, [OnnxCpuBackend()])
+    verdicts = verify(person, [OnnxCpuBackend(), TorchCpuBackend()])
     require(verdicts)
     assert {v.graph for v in verdicts} == {"motion", "renderer"}
+    by = {(v.backend.split()[0], v.graph, v.variant): v.figures for v in verdicts}
+    # 8 bits are not for torch; it computes halves as halves, and is further off for it.
+    assert ("torch-cpu", "renderer", "int8") not in by and ("onnx-cpu", "renderer", "int8") in by
+    assert by["torch-cpu", "renderer", "fp16"].mean > by["torch-cpu", "renderer", "fp32"].mean
     assert len(table(verdicts)) == len(verdicts) + 1
     assert all(row["ok"] and row["milliseconds"] > 0 for row in as_json(verdicts))
 

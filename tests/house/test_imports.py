@@ -33,6 +33,11 @@ FORBIDDEN = {
     "benchmarks": {"torch", "mediapipe", "scipy"},
     "persons": {"numpy", "torch"},
 }
+# The modules of `engines` that run networks with torch. Nobody imports them, but one another, other
+# than inside a function: an engine without torch must not notice.
+WITH_TORCH = {
+    f"visavis.engines.{name}" for name in ("torch_device", "torch_graph", "torch_operators")
+}
 
 
 def modules(room: str) -> Iterator[Path]:
@@ -40,9 +45,15 @@ def modules(room: str) -> Iterator[Path]:
     yield from sorted((ROOT / room).rglob("*.py"))
 
 
-def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and dotted name of everything a file imports."""
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+def module_name(path: Path) -> str:
+    """What a file of a room is imported as."""
+    return ".".join(("visavis", *path.relative_to(ROOT).with_suffix("").parts))
+
+
+def imports(path: Path, *, anywhere: bool = True) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything a file imports; only at its top level if so told."""
+    tree = ast.parse(path.read_text(), str(path))
+    for node in ast.walk(tree) if anywhere else tree.body:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -72,8 +83,34 @@ def test_rooms_stay_clear_of_libraries(room: str) -> None:
         for path in modules(room)
         for line, name in imports(path)
         if name.split(".")[0] in FORBIDDEN[room]
+        and not (name.split(".")[0] == "torch" and module_name(path) in WITH_TORCH)
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_only_a_function_imports_what_needs_torch() -> None:
+    for name in WITH_TORCH:
+        assert (ROOT / f"{'/'.join(name.split('.')[1:])}.py").exists(), name
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for room in MAY_IMPORT
+        for path in modules(room)
+        if module_name(path) not in WITH_TORCH
+        for line, name in imports(path, anywhere=False)
+        if name in WITH_TORCH
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_an_engine_imports_no_torch() -> None:
+    code = (
+        "import sys\n"
+        "import visavis.engines.backends, visavis.engines.doctor, visavis.engines.verify\n"
+        "import visavis.engines.onnx_cuda, visavis.engines.tensorrt_backend\n"
+        "sys.exit('torch was imported' if 'torch' in sys.modules else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_only_the_media_room_imports_aiortc() -> None:
