@@ -1,0 +1,42 @@
+"""Values of a request or an answer: each is returned, or said to make no sense."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from visavis.engines.errors import EngineError
+
+__all__ = ["MAX_NUMBER", "name_of", "optional_whole", "whole"]
+
+MAX_NUMBER = 1 << 53
+_MAX_NAME = 200
+
+
+def whole(body: Mapping[str, Any], key: str, high: int = MAX_NUMBER) -> int:
+    """Return a whole number from 0 to `high`.
+
+    Raises:
+        EngineError: there is none of that name.
+    """
+    value = body.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= high:
+        raise EngineError(f"A message has no sensible {key!r}.")
+    return value
+
+
+def optional_whole(body: Mapping[str, Any], key: str, high: int = MAX_NUMBER) -> int | None:
+    """As `whole`, or None where there is nothing of that name."""
+    return None if body.get(key) is None else whole(body, key, high)
+
+
+def name_of(body: Mapping[str, Any]) -> str:
+    """Return the name of a person.
+
+    Raises:
+        EngineError: there is none.
+    """
+    value = body.get("person")
+    if not isinstance(value, str) or len(value) > _MAX_NAME:
+        raise EngineError("A message names no person.")
+    return value
