@@ -44,6 +44,7 @@ class Page {
   #take = new Take(this.#view.clip);
   #state = new State((name) => this.#entered(name));
   #persons = [];
+  #pictures = new Map();
   #person = null;
   #live = false; // what was asked for: talking live, or a take
   #run = 0; // changes whenever what is under way no longer counts
@@ -126,16 +127,15 @@ class Page {
   }
 
   async #found(persons, wanted) {
-    this.#persons = await Promise.all(
-      persons.map(async (person) => ({ ...person, picture: await this.#api.media(person.poster) })),
-    );
+    this.#persons = persons;
+    this.#pictures.clear();
     if (!persons.length) {
       this.#problem("nobody");
       return;
     }
     const person = this.#persons.find(({ name }) => name === wanted);
     this.#set({ there: true });
-    this.#view.persons(this.#persons, person?.name);
+    this.#view.persons(this.#persons, person?.name, ({ poster }) => this.#picture(poster));
     await this.#choose(person ?? this.#persons[0]);
     if (person) this.#state.go("ready");
     else this.#problem("person", { name: wanted });
@@ -152,7 +152,13 @@ class Page {
     if (path) avatar.setAttribute("path", path);
     avatar.toggleAttribute("relay", query.has("relay"));
     this.#set({ name: person.display_name });
-    this.#view.person(person, person.picture, await this.#api.media(person.preview));
+    this.#view.person(person, await this.#picture(person.poster), await this.#api.media(person.preview));
+  }
+
+  /** Each poster once, and only when it comes into view: there may be a thousand. */
+  #picture(path) {
+    if (!this.#pictures.has(path)) this.#pictures.set(path, this.#api.media(path));
+    return this.#pictures.get(path);
   }
 
   // ---- what people do ------------------------------------------------------------------------

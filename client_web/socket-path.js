@@ -7,6 +7,7 @@ import { pictureTrack } from "./picture-track.js";
 import { Shutter } from "./shutter.js";
 import { Sound } from "./sound.js";
 
+const LOADING_TIMEOUT = 70000; // ms for a person to be loaded, which the server bounds at 60 s
 const CONNECT_TIMEOUT = 8000; // ms until the server must have let us in
 const ACK_INTERVAL = 100; // ms after which what came last is acknowledged too
 const SIGN_INTERVAL = 1000; // ms between signs of life, when nothing comes
@@ -111,11 +112,16 @@ export class SocketPath extends EventTarget {
     this.#socket = socket;
     return new Promise((resolve, reject) => {
       const blocked = () => reject(new ServerError("blocked", "no path for sound and picture"));
-      const timer = setTimeout(blocked, CONNECT_TIMEOUT);
+      let timer = setTimeout(blocked, CONNECT_TIMEOUT);
       socket.onopen = () => socket.send(JSON.stringify(hello));
       socket.onmessage = ({ data }) => {
         clearTimeout(timer);
         const message = JSON.parse(data);
+        if (message.type === "loading") {
+          // The person is being loaded; the server says when that takes too long.
+          timer = setTimeout(blocked, LOADING_TIMEOUT);
+          return;
+        }
         if (message.type === "config") resolve(message);
         else if (hello.resume && GONE.has(message.status)) reject(new ServerError("gone", message.detail));
         else this.#refused(message).then(reject);

@@ -34,6 +34,7 @@ export class View {
   #bars = [];
   #levels = new Array(BARS).fill(0);
   #still = matchMedia("(prefers-reduced-motion: reduce)");
+  #faces = null;
   #said = "";
 
   constructor() {
@@ -136,10 +137,24 @@ export class View {
     this.#preview(this.stage.dataset.layer === "preview");
   }
 
-  persons(list, chosen) {
+  /** `pictureOf(person)` promises the address of a picture; it is asked for who comes into view. */
+  persons(list, chosen, pictureOf) {
+    this.#faces?.disconnect();
+    const people = new Map();
+    this.#faces = new IntersectionObserver(
+      (seen, observer) => {
+        for (const { isIntersecting, target } of seen) {
+          if (!isIntersecting) continue;
+          observer.unobserve(target);
+          pictureOf(people.get(target)).then((picture) => picture && (target.src = picture), () => {});
+        }
+      },
+      { rootMargin: "200px" },
+    );
     $("persons").hidden = list.length < 2;
     $("person-list").replaceChildren(
-      ...list.map(({ name, display_name: shown, picture }) => {
+      ...list.map((person) => {
+        const { name, display_name: shown } = person;
         const input = Object.assign(document.createElement("input"), {
           type: "radio",
           name: "person",
@@ -149,7 +164,8 @@ export class View {
         const label = document.createElement("label");
         const image = document.createElement("img");
         image.alt = "";
-        if (picture) image.src = picture;
+        people.set(image, person);
+        this.#faces.observe(image);
         label.append(input, image, Object.assign(document.createElement("span"), { textContent: shown }));
         return label;
       }),

@@ -19,7 +19,7 @@ Both trackers start from a prior worth one second of frames.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,7 @@ FFT = 512
 EXTRA = 2
 
 F32 = NDArray[np.float32]
+_NO_ROWS: F32 = np.zeros((0, 0), np.float32)
 
 _DEFAULTS: dict[str, float] = {
     "bands": 64,
@@ -139,62 +140,122 @@ class LogMel:
         Returns:
             f32[m, bands + 2]; m may be 0.
         """
-        pcm = np.asarray(pcm, np.float32)
-        if not np.isfinite(pcm).all():
-            pcm = np.nan_to_num(pcm, nan=0.0, posinf=0.0, neginf=0.0)
-        samples = np.concatenate((state.pending, np.clip(pcm, -4.0, 4.0)))
-        rows = (len(samples) - (WINDOW - HOP)) // HOP
-        if rows <= 0:
-            state.pending = samples
-            return np.zeros((0, self.size), np.float32)
-        state.pending = samples[rows * HOP :].copy()
-        frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP][:rows]
-        windowed = frames * self._window
-        spectrum = np.fft.rfft(windowed, FFT)
+        return self.step_many([state], [pcm])[0]
+
+    def step_many(self, states: Sequence[LogMelState], pcm: Sequence[F32]) -> list[F32]:
+        """As `step`, for N sessions at once, to the last bit; cheaper than one by one.
+
+        Either all states change or, where an exception is raised, none.
+        """
+        given = [np.asarray(samples, np.float32) for samples in pcm]
+        by_length: dict[int, list[int]] = {}
+        for index, (state, samples) in enumerate(zip(states, given, strict=True)):
+            by_length.setdefault(len(state.pending) + len(samples), []).append(index)
+        ready = []
+        for length, group in by_length.items():
+            whole = np.empty((len(group), length), np.float32)
+            for row, index in zip(whole, group, strict=True):
+                pending = states[index].pending
+                row[: len(pending)] = pending
+                row[len(pending) :] = given[index]
+            ready.append((group, self._advance([states[index] for index in group], whole)))
+        rows: list[F32] = [_NO_ROWS] * len(given)
+        for group, (after, out) in ready:
+            for place, index in enumerate(group):
+                _set(states[index], after[place])
+                rows[index] = out[place]
+        return rows
+
+    def _advance(
+        self, states: Sequence[LogMelState], samples: F32
+    ) -> tuple[list[LogMelState], F32]:
+        """Return the states after f32[N, n] samples, and f32[N, m, bands + 2]."""
+        if not np.isfinite(samples).all():
+            samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+        samples = np.clip(samples, -4.0, 4.0)
+        count = len(samples)
+        rows = max(0, (samples.shape[1] - (WINDOW - HOP)) // HOP)
+        # Copies: a view would keep the whole batch alive.
+        pending = [row[rows * HOP :].copy() for row in samples]
+        if rows == 0:
+            after = [
+                LogMelState(left, state.level, state.noise, state.heard, state.mean)
+                for left, state in zip(pending, states, strict=True)
+            ]
+            return after, np.zeros((count, 0, self.size), np.float32)
+        frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW, axis=1)
+        frames = frames[:, ::HOP][:, :rows]
+        spectrum = np.fft.rfft(frames * self._window, FFT)
         power = np.square(spectrum.real, dtype=np.float32)
         power += np.square(spectrum.imag, dtype=np.float32)
         # One product per row: a product of all rows would round differently with their number.
-        mel = np.matmul(power[:, None, :], self._bank)[:, 0]
+        mel = np.matmul(power.reshape(count * rows, 1, -1), self._bank)
         # Newest hop only: the level must not lag behind the window.
-        energy = np.square(frames[:, WINDOW - 2 * HOP :]).mean(1)
-        return self._normalise(state, mel, energy)
+        energy = np.square(frames[:, :, WINDOW - 2 * HOP :]).mean(2)
+        return self._normalise(states, pending, mel.reshape(count, rows, -1), energy)
 
-    def _normalise(self, state: LogMelState, mel: F32, energy: F32) -> F32:
+    def _normalise(
+        self, states: Sequence[LogMelState], pending: Sequence[F32], mel: F32, energy: F32
+    ) -> tuple[list[LogMelState], F32]:
+        count, rows = energy.shape
+        gain = np.empty((count, rows, 1), np.float32)
+        out = np.empty((count, rows, self.size), np.float32)
+        speech = np.empty((rows, count, 1), np.float32)
+        tracked = [
+            self._track(state, values, gain[n], out[n], speech[:, n])
+            for n, (state, values) in enumerate(zip(states, energy.tolist(), strict=True))
+        ]
+        bands = out[:, :, : self.bands]
+        np.multiply(mel, gain, out=bands)
+        bands += self._floor
+        # Contiguous, so that every element takes the same code path whatever the number of rows.
+        logs = np.log(np.ascontiguousarray(bands))
+        half, prior = np.float32(self.params["mean_strength"]), self._prior
+        mean = np.stack([state.mean for state in states])
+        for i in range(rows):
+            # A rate of 0 says that nobody spoke: then the mean stays, to the last bit.
+            if speech[i].any():
+                moved = mean + speech[i] * (logs[:, i] - mean)
+                mean = np.where(speech[i] > 0.0, moved, mean)
+            bands[:, i] = logs[:, i] - (prior + half * (mean - prior))
+        bands /= np.float32(self.params["deviation"])
+        after = [
+            LogMelState(left, *values, row.copy())
+            for left, values, row in zip(pending, tracked, mean, strict=True)
+        ]
+        return after, out
+
+    def _track(
+        self, state: LogMelState, energy: list[float], gain: F32, out: F32, speech: F32
+    ) -> tuple[float, float, float]:
+        """Follow one session's level and noise through rows of energy; return what is carried.
+
+        Args:
+            gain: f32[m, 1], set to what makes mel power relative to the level.
+            out: f32[m, bands + 2], the last two of a row are set.
+            speech: f32[m, 1], set to how far the mean per band moves, 0 where nobody speaks.
+        """
         p = self.params
-        rows = len(mel)
-        gain = np.empty((rows, 1), np.float32)
-        out = np.empty((rows, self.size), np.float32)
-        speech: list[float] = []
         level, noise, heard = state.level, state.noise, state.heard
-        attack = 0.01 / p["attack_s"]
+        attack, shortest = 0.01 / p["attack_s"], 0.01 / p["mean_s"]
         most = p["release_s"] * 100.0
-        for i, value in enumerate(energy.tolist()):
+        for i, value in enumerate(energy):
             now = 10.0 * math.log10(value + 1e-10)
             # The floor falls within 50 ms and rises by 4 dB/s, faster when it is far below.
             noise += 0.2 * (now - noise) if now < noise else min(0.04, 0.002 * (now - noise))
-            rate = 0.0
+            speech[i, 0] = 0.0
             if now > noise + 10.0 and now > -65.0:
                 heard = min(heard + 1.0, most)
                 rate = 1.0 / (self._prior_rows + heard)
                 level += (attack if now > level else rate) * (now - level)
                 level = min(max(level, self._low), self._high)
-            speech.append(rate)
+                speech[i, 0] = max(rate, shortest)
             gain[i, 0] = 10.0 ** (-level / 10.0)
             out[i, self.bands] = min(max((now - level) / 10.0, -5.0), 2.0)
             out[i, self.bands + 1] = min((now - noise) / 10.0, 5.0)
-        state.level, state.noise, state.heard = level, noise, heard
+        return level, noise, heard
 
-        bands = out[:, : self.bands]
-        np.multiply(mel, gain, out=bands)
-        bands += self._floor
-        # Contiguous, so that every element takes the same code path whatever the number of rows.
-        logs = np.log(np.ascontiguousarray(bands))
-        shortest = 0.01 / p["mean_s"]
-        half, mean, prior = np.float32(p["mean_strength"]), state.mean, self._prior
-        for i, rate in enumerate(speech):
-            if rate:
-                mean = mean + np.float32(max(rate, shortest)) * (logs[i] - mean)
-            bands[i] = logs[i] - (prior + half * (mean - prior))
-        state.mean = mean
-        bands /= np.float32(p["deviation"])
-        return out
+
+def _set(state: LogMelState, after: LogMelState) -> None:
+    state.pending, state.mean = after.pending, after.mean
+    state.level, state.noise, state.heard = after.level, after.noise, after.heard

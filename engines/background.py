@@ -114,8 +114,16 @@ class Clip:
             raise EngineError(f"Frame {index} of the person's video cannot be decoded.")
         return pictures[offset]
 
-    def prepare(self, indices: list[int]) -> None:
-        """Decode one picture: the first of `indices` that is not there, or what it needs first."""
+    def forget(self) -> None:
+        """Give back the memory of decoded pictures."""
+        with self._lock:
+            self._cache.clear()
+
+    def prepare(self, indices: list[int]) -> bool:
+        """Decode one picture: the first of `indices` that is not there, or what it needs first.
+
+        Returns whether there was one to decode.
+        """
         with self._lock:
             for index in indices:
                 group, offset = self._where[index]
@@ -123,7 +131,8 @@ class Clip:
                 done = 0 if cached is None else len(cached.frames)
                 if offset >= done:
                     self._decode(group, done + 1)
-                    return
+                    return True
+        return False
 
     def _decode(self, group: int, count: int) -> list[U8]:
         cached = self._cache.get(group)
@@ -147,6 +156,10 @@ class Background:
             where it is not given.
         parts: of `walk.Walk` and `warp.HeadWarp`; video, mp4.
 
+    Attributes:
+        walk: which frame comes next.
+        eyes: of each frame in which the person blinks.
+
     Raises:
         PersonFileError: the parts do not fit together.
         EngineError: the video cannot be decoded.
@@ -155,14 +168,14 @@ class Background:
     def __init__(self, params: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
         self._clip = Clip(parts["video"], budget=int(params.get("budget_bytes", BUDGET_BYTES)))
         sized = {**params, "width": self._clip.width, "height": self._clip.height}
-        self._walk = Walk(sized, parts)
+        self.walk = Walk(sized, parts)
         self._warp = HeadWarp(sized, parts)
-        pose = self._walk.pose
+        pose = self.walk.pose
         if len(self._clip) != len(pose):
             raise PersonFileError(f"The person has {len(pose)} poses for {len(self._clip)} frames.")
-        self._eyes: dict[int, EyePatch] = {
+        self.eyes: dict[int, EyePatch] = {
             index: self._warp.cut(self._clip.frame(index), pose[index])
-            for first, last in self._walk.blinks.runs.tolist()
+            for first, last in self.walk.blinks.runs.tolist()
             for index in range(first, last + 1)
         }
 
@@ -171,20 +184,25 @@ class Background:
         state = self.initial_state(0)
         choice = self.step(state, Cue())
         pose = held(choice.pose, Hold(yaw=1.0, x=0.02))
-        eyes = next(((index, 0.5) for index in self._eyes), None)
+        eyes = next(((index, 0.5) for index in self.eyes), None)
         self.picture(FrameChoice(choice.frames * 2, 0.5, pose, choice.origin, 1.0, eyes))
 
     def initial_state(self, seed: int | None) -> WalkState:
         """Return the state of a session that begins; see `walk.Walk.initial_state`."""
-        state = self._walk.initial_state(seed)
-        for _ in range(AHEAD):
-            self._clip.prepare(self._walk.upcoming(state, AHEAD))
-        return state
+        return self.walk.initial_state(seed)
+
+    def look_ahead(self, state: WalkState) -> bool:
+        """Decode one picture of those that come next; False where all of them are there."""
+        return self._clip.prepare(self.walk.upcoming(state, AHEAD))
+
+    def rest(self) -> None:
+        """Give back the memory of decoded pictures."""
+        self._clip.forget()
 
     def step(self, state: WalkState, cue: Cue) -> FrameChoice:
         """Choose what is shown next and decode ahead; `state` changes in place."""
-        choice = self._walk.step(state, cue)
-        planned = [*choice.frames, *self._walk.upcoming(state, AHEAD)]
+        choice = self.walk.step(state, cue)
+        planned = [*choice.frames, *self.walk.upcoming(state, AHEAD)]
         for _ in range(A_TICK):
             self._clip.prepare(planned)
         return choice
@@ -193,7 +211,7 @@ class Background:
         """Return what was chosen as a fresh I420 array, uint8[H*3/2, W]."""
         shown = [
             self._warp.warp(
-                self._clip.frame(index), self._walk.pose[index], choice.pose, choice.breath
+                self._clip.frame(index), self.walk.pose[index], choice.pose, choice.breath
             )
             for index in choice.frames
         ]
@@ -202,5 +220,5 @@ class Background:
             picture = self._warp.mix(picture, shown[1], choice.share)
         if choice.eyes is not None:
             index, share = choice.eyes
-            self._warp.paste(picture, self._eyes[index], choice.pose, share)
+            self._warp.paste(picture, self.eyes[index], choice.pose, share)
         return picture

@@ -22,7 +22,7 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 TICKS = 25.0  # a second
-PIVOT = np.array([0.0, 1.2, 0.6, 1.0])  # head space: where the skull sits on the neck
+PIVOT = (0.0, 1.2, 0.6)  # head space: where the skull sits on the neck
 # RMS of yaw, pitch, roll in degrees and of x, y in IOD, each limited to `WIDEST` times that.
 SWAY = np.array([0.8, 0.55, 0.45, 0.016, 0.009])
 WIDEST = 2.0
@@ -172,21 +172,26 @@ class Bearing:
 
 def held(pose: F32, hold: Hold) -> F32:
     """Return a pose f32[3, 4] with what `hold` adds."""
-    matrix = np.asarray(pose, np.float64)
-    yaw, pitch, roll = np.radians([hold.yaw, hold.pitch, hold.roll]).tolist()
-    (cy, sy), (cp, sp), (cr, sr) = ((math.cos(a), math.sin(a)) for a in (yaw, pitch, roll))
+    # Plain numbers: for matrices so small, calls of numpy would take five times as long.
+    angles = (math.radians(angle) for angle in (hold.yaw, hold.pitch, hold.roll))
+    (cy, sy), (cp, sp), (cr, sr) = ((math.cos(angle), math.sin(angle)) for angle in angles)
+    # Pitch first, then yaw, then roll.
     turn = (
-        np.array([[cr, -sr, 0.0], [sr, cr, 0.0], [0.0, 0.0, 1.0]])
-        @ np.array([[cy, 0.0, -sy], [0.0, 1.0, 0.0], [sy, 0.0, cy]])
-        @ np.array([[1.0, 0.0, 0.0], [0.0, cp, -sp], [0.0, sp, cp]])
+        (cr * cy, -sr * cp - cr * sy * sp, sr * sp - cr * sy * cp),
+        (sr * cy, cr * cp - sr * sy * sp, -cr * sp - sr * sy * cp),
+        (sy, cy * sp, cy * cp),
     )
-    pivot = matrix @ PIVOT
-    iod = float(np.linalg.norm(matrix[0, :3]))
-    out = np.empty((3, 4))
-    out[:, :3] = turn @ matrix[:, :3]
-    out[:, 3] = pivot + turn @ (matrix[:, 3] - pivot)
-    out[:2, 3] += iod * np.array([hold.x, hold.y])
-    return out.astype(np.float32)
+    rows = pose.tolist()
+    px, py, pz = PIVOT
+    pivot = [a * px + b * py + c * pz + d for a, b, c, d in rows]
+    # The columns that are turned: three axes, and the way from the pivot to the origin.
+    columns = [[row[k] for row in rows] for k in range(3)]
+    columns.append([row[3] - at for row, at in zip(rows, pivot, strict=True)])
+    out = [[a * x + b * y + c * z for x, y, z in columns] for a, b, c in turn]
+    iod = math.sqrt(sum(value * value for value in rows[0][:3]))
+    for row, at, moved in zip(out, pivot, (hold.x, hold.y, 0.0), strict=True):
+        row[3] += at + iod * moved
+    return np.array(out, np.float32)
 
 
 def _filter(stages: F64, value: F64 | float, keep: float) -> None:

@@ -5,7 +5,7 @@ The engine may live in the same process (`local.LocalEngine`) or elsewhere; noth
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +14,18 @@ from numpy.typing import NDArray
 
 from visavis.engines.errors import EngineError
 
-__all__ = ["EngineClient", "EngineSession", "Frame", "PersonInfo", "SessionStats"]
+__all__ = [
+    "PHASES",
+    "EngineClient",
+    "EngineLoad",
+    "EngineSession",
+    "Frame",
+    "PersonInfo",
+    "SessionStats",
+]
+
+PHASES = 4
+"""Groups of sessions, 10 ms apart within the 40 ms of a tick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +47,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class PersonInfo:
-    """What people and pages need to know of a person that is loaded.
+    """What people and pages need to know of a person that can be shown; no pictures inside.
 
     `lookahead_ms` is the look-ahead of a session that asks for none; `lookaheads_ms` are all that
-    it may ask for.
+    it may ask for. `id` is the SHA-256 of the person's `person.json`, in hex.
     """
 
     name: str
@@ -50,8 +61,23 @@ class PersonInfo:
     lookahead_ms: int
     lookaheads_ms: tuple[int, ...]
     id: str
-    poster: bytes
-    preview: bytes | None
+    has_preview: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoad:
+    """What the engine was measured to make, for whoever divides a machine among its parts.
+
+    Attributes:
+        frames_per_s: all of the engine's threads together, of the person that costs most, with
+            nothing else running.
+        threads: engine threads; each makes `frames_per_s / threads`.
+        shares_cores: the engine runs on the processor cores that encoders and packets need too.
+    """
+
+    frames_per_s: float
+    threads: int
+    shares_cores: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +110,14 @@ class EngineSession(Protocol):
     def generation(self) -> int:
         """How often `clear` was called."""
 
+    @property
+    def phase(self) -> int:
+        """Group of the session, 0 to PHASES - 1, the same all its life.
+
+        Whoever feeds it lets its ticks become ready at monotonic times of 10 ms * phase, modulo
+        40 ms: sessions of a group share a batch, and groups take turns.
+        """
+
     def push(self, pcm: NDArray[np.float32]) -> None:
         """Give the next samples of the session's timeline; never blocks.
 
@@ -111,11 +145,35 @@ class EngineSession(Protocol):
 class EngineClient(Protocol):
     """An engine."""
 
-    def persons(self) -> tuple[PersonInfo, ...]:
-        """Return who is loaded; the first is the default."""
+    def persons(self) -> Sequence[PersonInfo]:
+        """Return who can be shown, by thousands if need be; the first is the default. Cheap."""
+
+    def poster(self, person: str) -> bytes:
+        """Return a JPEG. It may read a disk: nothing for an event loop.
+
+        Raises:
+            UnknownPerson: there is nobody of that name.
+            PersonFileError: their file cannot be read.
+        """
+
+    def preview(self, person: str) -> bytes | None:
+        """Return an mp4, or None where the person has none; as `poster`."""
+
+    def prepare(self, person: str) -> None:
+        """Load a person, if they are not loaded; takes seconds then. From any thread.
+
+        Raises:
+            UnknownPerson: there is nobody of that name.
+            PersonFileError: their file is malformed, foreign, unsafe, or states no consent.
+            NoRoom: the persons that are in use leave no memory.
+            EngineError: the engine is closed.
+        """
 
     def capacity(self) -> int:
-        """Return how many sessions the engine carries at 25 frames a second, by measurement."""
+        """Return how many sessions the engine alone carries at 25 frames a second, as measured."""
+
+    def load(self) -> EngineLoad:
+        """Return what the engine was measured to make."""
 
     def open(
         self,
@@ -126,10 +184,10 @@ class EngineClient(Protocol):
         seed: int | None = None,
         on_error: Callable[[EngineError], None] | None = None,
     ) -> EngineSession:
-        """Begin a session.
+        """Begin a session; quick where the person is prepared, else they are prepared first.
 
         Args:
-            person: name of a loaded person.
+            person: name of a person.
             on_frame: takes each frame, in order, on the engine's thread; it must not block.
             lookahead_ms: how much audio after its start a frame may hear, one of the person's
                 `lookaheads_ms`; the person's own choice where None.
@@ -137,7 +195,7 @@ class EngineClient(Protocol):
             on_error: takes the reason, on the engine's thread, where the session fails.
 
         Raises:
-            UnknownPerson: nobody of that name is loaded.
+            UnknownPerson, PersonFileError, NoRoom: as for `prepare`.
             UnknownLookahead: the person does not offer it.
             EngineFull: the engine carries as many sessions as it can.
             EngineError: the engine is closed.

@@ -27,6 +27,9 @@ class Feather:
         params: none are used.
         parts: mask uint8[S, S], share of the crop in 255ths, 0 at its border.
 
+    Attributes:
+        masks: uint8[S, S] for luma and uint8[S/2, S/2] for chroma.
+
     Raises:
         PersonFileError: the mask is not square or of odd size.
     """
@@ -37,8 +40,8 @@ class Feather:
             raise PersonFileError(f"The mask must be square and even, not {mask.shape}.")
         half = len(mask) // 2
         blocks = mask.reshape(half, 2, half, 2).astype(np.uint16).sum(axis=(1, 3))
-        self._luma = np.ascontiguousarray(mask)
-        self._chroma: U8 = ((blocks + 2) // 4).astype(np.uint8)
+        chroma = ((blocks + 2) // 4).astype(np.uint8)
+        self.masks: tuple[U8, U8] = np.ascontiguousarray(mask), chroma
 
     def paste(self, picture: U8, choice: FrameChoice, y: U8, u: U8, v: U8) -> None:
         """Blend a crop into `picture`, in place.
@@ -51,6 +54,7 @@ class Feather:
         """
         left, top = choice.origin
         luma, first, second = planes_of(picture)
-        blend_crop(luma, left, top, self._luma, y)
-        blend_crop(first, left // 2, top // 2, self._chroma, u)
-        blend_crop(second, left // 2, top // 2, self._chroma, v)
+        whole, half = self.masks
+        blend_crop(luma, left, top, whole, y)
+        blend_crop(first, left // 2, top // 2, half, u)
+        blend_crop(second, left // 2, top // 2, half, v)

@@ -15,7 +15,7 @@ from typing import Any
 from visavis.engines.errors import NoConsent, PersonFileError
 from visavis.engines.fields import as_date, as_object, as_text, check_keys
 
-__all__ = ["Consent", "consent_of", "require_consent"]
+__all__ = ["Consent", "consent_of", "promised_sentence", "require_consent"]
 
 logger = logging.getLogger(__name__)
 
@@ -88,4 +88,9 @@ def require_consent(
         return
     if not promised:
         raise NoConsent(os.fspath(file))
-    logger.warning("%s states no consent; it is shown because of --i-have-consent", file)
+    logger.warning("%s", promised_sentence(file))
+
+
+def promised_sentence(file: str | os.PathLike[str]) -> str:
+    """Return what the log says of a person who is shown because somebody promised their consent."""
+    return f"{os.fspath(file)} states no consent; it is shown because of --i-have-consent"

@@ -4,15 +4,20 @@
 
     VisavisError
     ├── ConfigError          an option or the environment is wrong
+    │   └── BackendUnavailable   a backend that was asked for does not work on this machine
     ├── PersonFileError      a person file is malformed, foreign or unsafe
     │   └── NoConsent        it does not state that who is shown agreed
-    ├── UnknownPerson        no person of that name is loaded
+    ├── UnknownPerson        there is no person of that name
     ├── UnknownLookahead     the person does not look so far ahead, or so little
     ├── AudioInputError      a sound cannot be read or used
     ├── DeletionError        something cannot be deleted, or not all of it
     ├── DeviationError       a network does not compute what the trained one does
     └── EngineError          the engine cannot do what was asked
-        └── EngineFull       the engine carries as many sessions as it can
+        ├── EngineFull       the engine carries as many sessions as it can
+        ├── NoRoom           the persons in use leave no memory for one more
+        ├── EngineAway       the engine's process does not answer
+        ├── DeviceMemoryFull a GPU has not so much memory left
+        └── DeviceLost       the device that runs the networks is gone
 
 Every message is one sentence that says what is wrong and, where there is something, what to do.
 """
@@ -21,17 +26,24 @@ from __future__ import annotations
 
 __all__ = [
     "AudioInputError",
+    "BackendUnavailable",
     "ConfigError",
     "DeletionError",
     "DeviationError",
+    "DeviceLost",
+    "DeviceMemoryFull",
+    "EngineAway",
     "EngineError",
     "EngineFull",
     "NoConsent",
+    "NoRoom",
     "PersonFileError",
     "UnknownLookahead",
     "UnknownPerson",
     "VisavisError",
 ]
+
+_NAMES_SAID = 8
 
 
 class VisavisError(Exception):
@@ -40,6 +52,25 @@ class VisavisError(Exception):
 
 class ConfigError(VisavisError):
     """An option, an environment variable or a missing installation stands in the way."""
+
+
+class BackendUnavailable(ConfigError):
+    """A backend that was asked for does not work on this machine.
+
+    Args:
+        backend: its name, as `--backend` takes it.
+        reason: what is missing, a clause without a full stop.
+        advice: what to do, a sentence; "" where nothing helps.
+    """
+
+    def __init__(self, backend: str, reason: str, advice: str = "") -> None:
+        self.backend = backend
+        self.reason = reason
+        self.advice = advice
+        super().__init__(backend, reason, advice)
+
+    def __str__(self) -> str:
+        return f"{self.backend} cannot be used: {self.reason}. {self.advice}".rstrip()
 
 
 class PersonFileError(VisavisError):
@@ -65,11 +96,11 @@ class NoConsent(PersonFileError):
 
 
 class UnknownPerson(VisavisError):
-    """No person of that name is loaded.
+    """There is no person of that name.
 
     Args:
         name: the name that was asked for.
-        known: the names that are loaded.
+        known: the names that there are; the first few are said.
     """
 
     def __init__(self, name: str, known: tuple[str, ...]) -> None:
@@ -78,7 +109,10 @@ class UnknownPerson(VisavisError):
         super().__init__(name, known)
 
     def __str__(self) -> str:
-        return f"There is no person named {self.name!r}; known: {', '.join(self.known) or 'none'}."
+        said = ", ".join(self.known[:_NAMES_SAID]) or "none"
+        if len(self.known) > _NAMES_SAID:
+            said += f" and {len(self.known) - _NAMES_SAID} more"
+        return f"There is no person named {self.name[:80]!r}; known: {said}."
 
 
 class UnknownLookahead(VisavisError):
@@ -146,3 +180,62 @@ class EngineFull(EngineError):
 
     def __str__(self) -> str:
         return f"All {self.capacity} places are taken; try again when somebody has left."
+
+
+class EngineAway(EngineError):
+    """The engine's process does not answer: it is starting, or has ended and is started again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def __str__(self) -> str:
+        return "The engine is being started; try again in a few seconds."
+
+
+class DeviceLost(EngineError):
+    """The device that runs the networks is gone, for every session: only a new process helps.
+
+    A runner raises it from `advance`.
+    """
+
+
+class NoRoom(EngineError):
+    """The persons that are in use leave no memory for another one.
+
+    Args:
+        name: of the person that was asked for.
+        budget_bytes: what all loaded persons may take.
+    """
+
+    def __init__(self, name: str, budget_bytes: int) -> None:
+        self.name = name
+        self.budget_bytes = budget_bytes
+        super().__init__(name, budget_bytes)
+
+    def __str__(self) -> str:
+        return (
+            f"There is no memory left for {self.name!r}: the persons in use take what all may take "
+            f"({self.budget_bytes >> 20} MiB); try again when somebody has left."
+        )
+
+
+class DeviceMemoryFull(EngineError):
+    """A GPU has not so much memory left.
+
+    Args:
+        device: its name.
+        wanted_bytes: what was asked for.
+        free_bytes: what it has.
+    """
+
+    def __init__(self, device: str, wanted_bytes: int, free_bytes: int) -> None:
+        self.device = device
+        self.wanted_bytes = wanted_bytes
+        self.free_bytes = free_bytes
+        super().__init__(device, wanted_bytes, free_bytes)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.device} has {self.free_bytes >> 20} MiB of memory left, and "
+            f"{-(-self.wanted_bytes >> 20)} MiB are needed."
+        )

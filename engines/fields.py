@@ -25,6 +25,7 @@ __all__ = [
     "check_keys",
 ]
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")  # all below a space but tab and newline
 SHA256 = re.compile(r"[0-9a-f]{64}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
@@ -57,7 +58,7 @@ def as_text(where: str, value: Any, limit: int = 120, *, least: int = 1) -> str:
     """Return a text of `least` to `limit` characters, none of which steers a terminal."""
     if not isinstance(value, str) or not least <= len(value) <= limit:
         raise PersonFileError(f"{where} must be a text of {least} to {limit} characters.")
-    if any(ord(character) < 32 and character not in "\n\t" for character in value):
+    if _CONTROL.search(value):
         raise PersonFileError(f"{where} must not contain control characters.")
     return value
 

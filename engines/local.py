@@ -1,206 +1,167 @@
-"""An engine in this process: threads that take ticks of many sessions and run them in batches.
+"""An engine in this process: persons that are loaded on demand, and threads that show them.
 
-Each engine thread has its own pipelines, over shared stages, and its own sessions; nothing of a
-session is ever seen by two engine threads. A thread sleeps until one of its sessions has a tick,
-takes at most one tick of each session whose person is the same, in turn, and runs them as one
-batch.
+Sessions belong to engine threads (`worker.Worker`), persons to `residents.Residents`; here is
+admission: which thread and which phase a session gets, and whether there is a place for it.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from visavis.engines.client import Frame, PersonInfo
+from visavis.engines.capacity import BatchCosts, frames_per_second, sessions_carried, worst
+from visavis.engines.catalogue import Catalogue, FixedCatalogue
+from visavis.engines.client import PHASES, EngineLoad, Frame, PersonInfo
 from visavis.engines.cores import thread_count
-from visavis.engines.errors import (
-    ConfigError,
-    EngineError,
-    EngineFull,
-    UnknownLookahead,
-    UnknownPerson,
-)
+from visavis.engines.errors import EngineError, EngineFull, UnknownLookahead
 from visavis.engines.person import Person
-from visavis.engines.pipeline import Pipeline, Runner, Work
+from visavis.engines.pipeline import Pipeline, Runner
+from visavis.engines.residents import Counts, Residents
+from visavis.engines.room import Resident, default_budget
 from visavis.engines.session import LocalSession
-from visavis.engines.timeline import Tick
+from visavis.engines.variant_memory import VariantMemory
+from visavis.engines.worker import Worker
 
-__all__ = ["MAX_BATCH", "LocalEngine"]
+__all__ = ["MAX_BATCH", "LocalEngine", "engine_threads"]
 
 logger = logging.getLogger(__name__)
 
-MAX_BATCH = 8
-# Of the measured frames/s, what sessions may use: the rest is for encoding and for bad moments.
-LOAD = 0.6
+MAX_BATCH = 4
+"""Sessions in a batch on a processor. There a batch saves a few calls and no arithmetic, its first
+frame waits for its last one, and what a network needs between its layers grows with it."""
+
+_MAX_KINDS = 64
+
+MakeRunner = Callable[[Person], Runner]
 
 
-class _Worker:
-    """One engine thread with its pipelines and its sessions."""
+def engine_threads(cores: int) -> int:
+    """Return how many engine threads a processor of so many cores has by default.
 
-    def __init__(self, number: int, runners: dict[str, Runner], clock: Callable[[], float]) -> None:
-        self.runners = runners
-        self.condition = threading.Condition()
-        self.sessions: deque[LocalSession] = deque()
-        self._clock = clock
-        self._closed = False
-        self._thread = threading.Thread(
-            target=self._run, name=f"visavis-engine-{number}", daemon=True
-        )
-        self._thread.start()
-
-    def add(self, session: LocalSession) -> None:
-        with self.condition:
-            self.sessions.append(session)
-            self.condition.notify()
-
-    def remove(self, session: LocalSession) -> None:
-        with self.condition:
-            self.sessions.remove(session)
-
-    def close(self) -> None:
-        with self.condition:
-            self._closed = True
-            sessions = list(self.sessions)
-            self.condition.notify_all()
-        for session in sessions:
-            session.close()
-        if self._thread is not threading.current_thread():
-            self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            fresh: LocalSession | None = None
-            with self.condition:
-                batch = self._collect()
-                while not batch and not self._closed:
-                    # Sessions are made ready while nobody waits for a picture.
-                    fresh = next((session for session in self.sessions if session.fresh), None)
-                    if fresh is not None:
-                        break
-                    self.condition.wait()
-                    batch = self._collect()
-                if self._closed:
-                    return
-            if fresh is not None:
-                _prepare(fresh)
-            else:
-                self._advance(batch)
-
-    def _collect(self) -> list[tuple[LocalSession, Tick]]:
-        """Take one tick of each ready session of one person; those who waited longest first."""
-        batch: list[tuple[LocalSession, Tick]] = []
-        for session in list(self.sessions):
-            if batch and session.runner is not batch[0][0].runner:
-                continue
-            if (tick := session.timeline.take()) is None:
-                continue
-            batch.append((session, tick))
-            self.sessions.remove(session)
-            self.sessions.append(session)
-            if len(batch) == MAX_BATCH:
-                break
-        return batch
-
-    def _advance(self, batch: list[tuple[LocalSession, Tick]]) -> None:
-        start = self._clock()
-        batch = [(session, tick) for session, tick in batch if _prepare(session)]
-        if not batch:
-            return
-        work = [
-            Work(session.state(), tick.pcm, tick.render, tick.cleared) for session, tick in batch
-        ]
-        runner = batch[0][0].runner
-        try:
-            runner.advance(work)
-        except Exception as error:  # nothing of the batch can be trusted
-            for item in work:
-                item.error = item.error or error
-        milliseconds = (self._clock() - start) * 1000.0
-        for (session, tick), item in zip(batch, work, strict=True):
-            if item.error is not None:
-                session.fail(item.error)
-            elif item.i420 is not None:
-                try:
-                    session.deliver(tick, item.i420, item.speech, milliseconds)
-                except Exception as error:  # what the receiver raises ends its own session only
-                    session.fail(error)
-
-
-def _prepare(session: LocalSession) -> bool:
-    """Make a session's state; False where that failed and the session has ended."""
-    try:
-        session.state()
-    except Exception as error:
-        session.fail(error)
-        return False
-    return True
+    The engine takes about three quarters of what a session costs a processor, encoding and packets
+    the rest. A session belongs to one thread, so two cores share three sessions only if there are
+    two threads; what encodes competes with them for a quarter of the time.
+    """
+    return max(1, round(0.75 * cores))
 
 
 class LocalEngine:
     """An engine in this process; see `client.EngineClient`.
 
-    The constructor loads, compiles and warms up everything, which takes seconds; afterwards nothing
-    is compiled any more.
+    The constructor loads whom the catalogue names, compiles and measures, which takes seconds.
+    Afterwards nothing is compiled any more; other persons are loaded when they are asked for.
 
     Args:
-        persons: who can be shown; the first is the default.
-        threads: engine threads; half as many as the process has cores where None.
+        persons: who can be shown: a catalogue, or persons in memory, the first being the default.
+        threads: engine threads; by default `engine_threads` of the cores.
         capacity: sessions to admit; measured where None.
-        clock: seconds, for the measured times.
+        memory_bytes: what all loaded persons may take; `room.default_budget` where None.
+        max_batch: sessions in a batch.
+        gather_s: seconds that a tick waits for the rest of its group; for runners whose batches
+            save something.
+        shares_cores: the runners compute on the processor, not on a device of their own.
+        on_lost: called on an engine's thread when the runners' device is gone for good.
+        clock: seconds, monotonic.
+        make_runner: builds a person's stages; those of the processor where None.
 
     Raises:
         ConfigError: no person, or two of one name.
-        PersonFileError: a person does not run.
+        PersonFileError: a person that is named does not run.
     """
 
     def __init__(
         self,
-        persons: Sequence[Person],
+        persons: Catalogue | Sequence[Person],
         *,
         threads: int | None = None,
         capacity: int | None = None,
+        memory_bytes: int | None = None,
+        max_batch: int = MAX_BATCH,
+        gather_s: float = 0.0,
+        shares_cores: bool = True,
+        on_lost: Callable[[EngineError], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        _make_runner: Callable[[Person], Runner] = Pipeline,
+        make_runner: MakeRunner | None = None,
     ) -> None:
-        if not persons or len({person.name for person in persons}) != len(persons):
-            raise ConfigError("An engine needs at least one person, and no two of one name.")
-        self._infos = tuple(_info(person) for person in persons)
+        catalogue = FixedCatalogue(persons) if isinstance(persons, Sequence) else persons
+        self._catalogue: Catalogue = catalogue
+        self._make_runner = make_runner or partial(Pipeline, memory=VariantMemory())
+        self._threads = engine_threads(thread_count()) if threads is None else max(1, threads)
+        self._max_batch = max_batch
+        self._clock = clock
+        self._shares_cores = shares_cores
         self._lock = threading.Lock()
         self._open = 0
         self._closed = False
-        # The other half of the cores encodes what this half makes.
-        count = max(1, thread_count() // 2) if threads is None else max(1, threads)
-        first = {person.name: _make_runner(person) for person in persons}
-        rate = min(runner.warm_up(MAX_BATCH) for runner in first.values())
-        runner_sets = [first]
-        for _ in range(count - 1):
-            runner_sets.append({name: runner.twin() for name, runner in first.items()})
-        if count > 1:
-            rate = _rate_together(runner_sets)
-        measured = max(1, math.floor(rate * LOAD / persons[0].fps))
-        self._capacity = measured if capacity is None else capacity
+        self._listed: Sequence[PersonInfo] = catalogue.persons()
+        self._costs: dict[object, BatchCosts] = {}
+        self._measured = 1
+        self._wanted = capacity
+        self._residents = Residents(
+            catalogue,
+            self._build,
+            budget_bytes=default_budget() if memory_bytes is None else memory_bytes,
+            max_batch=max_batch,
+            clock=clock,
+        )
+        self._serving = False
+        # The default person last: it is the last to be unloaded.
+        for name in reversed(catalogue.given()):
+            self._residents.load_here(name)
+        self._serving = True
         logger.info(
             "engine ready: %.0f frames/s in %d thread(s), capacity %d",
-            rate,
-            count,
-            self._capacity,
+            self.load().frames_per_s,
+            self._threads,
+            self.capacity(),
         )
         self._workers = [
-            _Worker(number, runners, clock) for number, runners in enumerate(runner_sets)
+            Worker(
+                number,
+                clock=clock,
+                max_batch=max_batch,
+                gather_s=gather_s,
+                on_lost=on_lost or (lambda error: None),
+            )
+            for number in range(self._threads)
         ]
 
-    def persons(self) -> tuple[PersonInfo, ...]:
-        """Return who is loaded; the first is the default."""
-        return self._infos
+    def persons(self) -> Sequence[PersonInfo]:
+        """Return who can be shown; the first is the default. It may look at a folder."""
+        listed = self._catalogue.persons()
+        if listed is not self._listed:
+            self._listed = listed
+            self._residents.prune()
+        return listed
+
+    def poster(self, person: str) -> bytes:
+        """Return a JPEG; see `client.EngineClient.poster`."""
+        return self._catalogue.poster(person)
+
+    def preview(self, person: str) -> bytes | None:
+        """Return an mp4, or None; see `client.EngineClient.preview`."""
+        return self._catalogue.preview(person)
+
+    def prepare(self, person: str) -> None:
+        """Load a person; see `client.EngineClient.prepare`."""
+        self._residents.prepare(person)
 
     def capacity(self) -> int:
         """Return how many sessions the engine carries."""
-        return self._capacity
+        return self._measured if self._wanted is None else self._wanted
+
+    def load(self) -> EngineLoad:
+        """Return what the engine was measured to make."""
+        rate = frames_per_second(worst(list(self._costs.values())), threads=self._threads)
+        return EngineLoad(rate, self._threads, self._shares_cores)
+
+    def residents(self) -> Counts:
+        """Return how many persons are loaded, and what they take."""
+        return self._residents.counts()
 
     def open(
         self,
@@ -212,36 +173,76 @@ class LocalEngine:
         on_error: Callable[[EngineError], None] | None = None,
     ) -> LocalSession:
         """Begin a session; see `client.EngineClient.open`."""
-        info = next((info for info in self._infos if info.name == person), None)
-        if info is None:
-            raise UnknownPerson(person, tuple(info.name for info in self._infos))
-        if lookahead_ms is None:
-            lookahead_ms = info.lookahead_ms
-        elif lookahead_ms not in info.lookaheads_ms:
-            raise UnknownLookahead(person, lookahead_ms, info.lookaheads_ms)
+        # Before anything is loaded for somebody who finds no place.
+        with self._lock:
+            self._require_place()
+            self._open += 1
+        resident: Resident | None = None
+        try:
+            resident = self._residents.acquire(person)
+            info = resident.info
+            if lookahead_ms is None:
+                lookahead_ms = info.lookahead_ms
+            elif lookahead_ms not in info.lookaheads_ms:
+                raise UnknownLookahead(person, lookahead_ms, info.lookaheads_ms)
+            return self._begin(resident, on_frame, on_error, lookahead_ms, seed)
+        except BaseException:
+            with self._lock:
+                self._open -= 1
+            if resident is not None:
+                self._residents.release(resident)
+            raise
+
+    def _require_place(self) -> None:
+        if self._closed:
+            raise EngineError("The engine is closed; make a new one.")
+        capacity = self.capacity()
+        if self._open >= capacity:
+            raise EngineFull(capacity)
+
+    def _begin(
+        self,
+        resident: Resident,
+        on_frame: Callable[[Frame], None],
+        on_error: Callable[[EngineError], None] | None,
+        lookahead_ms: int,
+        seed: int | None,
+    ) -> LocalSession:
         with self._lock:
             if self._closed:
                 raise EngineError("The engine is closed; make a new one.")
-            if self._open >= self._capacity:
-                raise EngineFull(self._capacity)
-            self._open += 1
-            worker = min(self._workers, key=lambda worker: len(worker.sessions))
+            worker, phase = self._place()
             session = LocalSession(
-                worker.runners[person],
+                resident.runners[worker.number],
                 worker.condition,
                 on_frame,
                 on_error,
-                lambda session: self._leave(worker, session),
+                partial(self._leave, worker, resident),
                 lookahead_ms,
                 seed,
+                phase,
+                self._clock,
             )
             worker.add(session)
         return session
 
-    def _leave(self, worker: _Worker, session: LocalSession) -> None:
+    def _place(self) -> tuple[Worker, int]:
+        """Return the thread with the fewest sessions, and its phase with the fewest.
+
+        Where several phases of the thread are equal, it is the one that all threads together use
+        least: the rest of the machine encodes what they made.
+        """
+        phases = [worker.phases() for worker in self._workers]
+        every = [sum(counts) for counts in zip(*phases, strict=True)]
+        worker = min(self._workers, key=lambda worker: sum(phases[worker.number]))
+        own = phases[worker.number]
+        return worker, min(range(PHASES), key=lambda phase: (own[phase], every[phase]))
+
+    def _leave(self, worker: Worker, resident: Resident, session: LocalSession) -> None:
         worker.remove(session)
         with self._lock:
             self._open -= 1
+        self._residents.release(resident)
 
     def close(self) -> None:
         """End every session and the threads; calling it again does nothing."""
@@ -251,32 +252,38 @@ class LocalEngine:
             self._closed = True
         for worker in self._workers:
             worker.close()
+        self._residents.close()
+
+    # -- persons ----------------------------------------------------------------------------
+
+    def _build(self, person: Person) -> list[Runner]:
+        """Return a person's runners, one for each thread; each kind is measured once."""
+        first = self._make_runner(person)
+        runners = [first, *(first.twin() for _ in range(self._threads - 1))]
+        if first.kind in self._costs:
+            first.get_ready(self._max_batch)
+        elif self._serving:
+            # Sessions are running: what they take of the machine is none of this person's costs.
+            self._learn(first.kind, first.warm_up(self._max_batch, time.thread_time))
+        else:
+            self._learn(first.kind, _warm_up_together(runners, self._max_batch))
+        return runners
+
+    def _learn(self, kind: object, costs: BatchCosts) -> None:
+        # A dictionary of its own, so that whoever reads it meets no change. Kinds are few: a system
+        # and a size; where somebody makes many, their dearest is what counts.
+        known = {**self._costs, kind: costs}
+        if len(known) > _MAX_KINDS:
+            known = {kind: worst(list(known.values()))}
+        self._costs = known
+        dearest = worst(list(known.values()))
+        self._measured = sessions_carried(dearest, threads=self._threads, phases=PHASES)
 
 
-def _rate_together(runner_sets: Sequence[dict[str, Runner]]) -> float:
-    """Return the frames per second of all threads at once, for the slowest person.
-
-    Threads share caches and memory, and two of them may share one core.
-    """
-
-    def rate(name: str) -> float:
-        rates = pool.map(lambda runners: runners[name].warm_up(MAX_BATCH), runner_sets)
-        return math.fsum(rates)
-
-    with ThreadPoolExecutor(len(runner_sets)) as pool:
-        return min(rate(name) for name in runner_sets[0])
-
-
-def _info(person: Person) -> PersonInfo:
-    return PersonInfo(
-        name=person.name,
-        display_name=person.display_name,
-        width=person.width,
-        height=person.height,
-        fps=person.fps,
-        lookahead_ms=person.lookahead_ms,
-        lookaheads_ms=person.lookaheads_ms,
-        id=person.id,
-        poster=person.poster,
-        preview=person.preview,
-    )
+def _warm_up_together(runners: Sequence[Runner], max_batch: int) -> BatchCosts:
+    """Return what a batch takes while all threads work: they share caches, memory and cores."""
+    costs = runners[0].warm_up(max_batch)
+    if len(runners) == 1:
+        return costs
+    with ThreadPoolExecutor(len(runners)) as pool:
+        return worst(list(pool.map(lambda runner: runner.warm_up(max_batch), runners)))

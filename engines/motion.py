@@ -222,9 +222,14 @@ class Tract:
         gate = np.empty(len(states), np.float32)
         pause = np.empty(len(states), np.float32)
         frames = np.empty((len(states), STEPS, len(CHANNELS)), np.float32)
-        for n, (state, heads, opinions) in enumerate(zip(states, said, voiced, strict=True)):
+        for n, (state, heads) in enumerate(zip(states, said, strict=True)):
             frames[n] = self._merge(state, heads)
-            gate[n] = self._gate(state, frames[n], heads, opinions)
+        now = frames[:, :, _SPEECH].max(axis=1).tolist()
+        by_head = said[:, :, :, _SPEECH].max(axis=2).tolist()
+        for n, (state, opinions) in enumerate(zip(states, voiced, strict=True)):
+            soon = self._views[state.lookahead_ms].heads[1:]
+            speech = [now[n], *(by_head[n][head] for head in soon)]
+            gate[n] = self._gate(state, speech, opinions)
             pause[n] = parted(self._rule, state.gate)
         return self._shape(frames, gate, pause), gate
 
@@ -259,16 +264,12 @@ class Tract:
         )
         return total / whole
 
-    def _gate(self, state: TractState, frame: F32, heads: F32, opinions: Bools) -> float:
+    def _gate(self, state: TractState, speech: Sequence[float], opinions: Bools) -> float:
+        """Move the gate by how likely speech is in the frame, and in the next where it may open."""
         state.voiced = np.concatenate((state.voiced, opinions))[-len(state.voiced) :]
-        speech = [float(frame[:, _SPEECH].max())]
-        speech += [
-            float(heads[head, :, _SPEECH].max())
-            for head in self._views[state.lookahead_ms].heads[1:]
-        ]
         per_tick = _TICK_MS // FRAME_MS
         agrees = [
-            int(state.voiced[per_tick * n : per_tick * n + self._voice_span].sum())
+            int(np.count_nonzero(state.voiced[per_tick * n : per_tick * n + self._voice_span]))
             >= self._voice_frames
             for n in range(len(speech))
         ]

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from visavis.engines.errors import PersonFileError
 from visavis.engines.npy import parse_array
 from visavis.engines.onnx_check import check_model
+from visavis.engines.person_file import MANIFEST, open_regular
 from visavis.engines.person_manifest import GraphSpec, Manifest, StageSpec, parse_manifest
 from visavis.engines.person_zip import MAX_FILE_BYTES, pack, unpack
 from visavis.engines.reference_parts import check_references
@@ -29,7 +29,6 @@ from visavis.engines.video_check import check_poster, check_video
 __all__ = ["Person", "load_person", "peek_person", "read_person", "write_person"]
 
 logger = logging.getLogger(__name__)
-MANIFEST = "person.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +145,12 @@ def write_person(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> byt
 
 
 def _read(path: Path) -> bytes:
-    try:
-        # Not blocking: a named pipe in place of the file would otherwise wait for ever.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise PersonFileError(f"{path} is not a file.")
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise PersonFileError(f"{path} cannot be read: {reason}.") from error
-    return data
+    with open_regular(path) as file:
+        try:
+            return file.read(MAX_FILE_BYTES + 1)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise PersonFileError(f"{path} cannot be read: {reason}.") from error
 
 
 def _take_document(members: dict[str, bytes]) -> bytes:

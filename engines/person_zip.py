@@ -13,11 +13,19 @@ import re
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from visavis.engines.errors import PersonFileError
 
-__all__ = ["MAX_FILE_BYTES", "MAX_PARTS", "MAX_PART_BYTES", "check_name", "pack", "unpack"]
+__all__ = [
+    "MAX_FILE_BYTES",
+    "MAX_PARTS",
+    "MAX_PART_BYTES",
+    "StoredZip",
+    "check_name",
+    "pack",
+    "unpack",
+]
 
 MAX_FILE_BYTES = 256 << 20
 MAX_PART_BYTES = 128 << 20
@@ -28,6 +36,7 @@ _LOCAL = struct.Struct("<4s5H3I2H")
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
 _END = struct.Struct("<4s4H2IH")
 _LOCAL_MAGIC, _CENTRAL_MAGIC, _END_MAGIC = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
+_LARGEST_DIRECTORY = MAX_PARTS * (_CENTRAL.size + MAX_NAME)
 _ENCRYPTED, _DESCRIPTOR, _UTF8 = 1 << 0, 1 << 3, 1 << 11
 _DOS_DATE = 0x21  # 1980-01-01, the first day the format knows: equal parts give equal files
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
@@ -114,8 +123,51 @@ def unpack(data: bytes) -> dict[str, bytes]:
     return members
 
 
-def _directory(data: bytes) -> tuple[list[_Member], int]:
-    """Return the directory's entries and where it starts."""
+class StoredZip:
+    """A zip on a disk, of which single members are read: its end, its directory, and what is asked.
+
+    What lies between the members is not looked at, as nothing of it is used; `unpack` does.
+
+    Args:
+        file: open for reading.
+
+    Raises:
+        PersonFileError: its end or its directory is not as described above.
+        OSError: it cannot be read.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        size = file.seek(0, 2)
+        base = max(0, size - _LARGEST_DIRECTORY - _END.size)
+        file.seek(base)
+        entries, self._start = _directory(file.read(size - base), base)
+        self._members = {member.name: member for member in entries}
+
+    def read(self, name: str, limit: int = MAX_PART_BYTES) -> bytes:
+        """Return a member, whose checksum is looked at.
+
+        Raises:
+            PersonFileError: there is none, it has more than `limit` bytes, or is damaged.
+            OSError: it cannot be read.
+        """
+        member = self._members.get(name)
+        if member is None:
+            raise PersonFileError(f"The file holds no {name}.")
+        if member.size > limit:
+            raise PersonFileError(f"{name} is larger than {limit >> 10} KiB.")
+        wanted = _LOCAL.size + len(name) + member.size
+        self._file.seek(member.offset)
+        data = self._file.read(max(0, min(wanted, self._start - member.offset)))
+        return _content(data, member._replace(offset=0), len(data))[0]
+
+
+def _directory(data: bytes, base: int = 0) -> tuple[list[_Member], int]:
+    """Return the directory's entries and where it starts.
+
+    Args:
+        data: the file from byte `base` to its end.
+    """
     if len(data) < _END.size:
         raise PersonFileError("This is not a person file: it is too short to be a zip.")
     magic, *fields = _END.unpack_from(data, len(data) - _END.size)
@@ -132,9 +184,11 @@ def _directory(data: bytes) -> tuple[list[_Member], int]:
         raise PersonFileError("The zip uses the 64-bit extension; a person file is smaller.")
     if not 0 < total <= MAX_PARTS:
         raise PersonFileError(f"A person file holds between 1 and {MAX_PARTS} members.")
-    if start + size != len(data) - _END.size:
+    if start + size != base + len(data) - _END.size:
         raise PersonFileError("The zip's directory is not where its end says it is.")
-    members, position = [], start
+    if start < base:
+        raise PersonFileError("The zip's directory is larger than that of a person file.")
+    members, position = [], start - base
     for _ in range(total):
         member, position = _entry(data, position, len(data) - _END.size)
         members.append(member)

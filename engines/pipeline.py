@@ -10,21 +10,24 @@ from __future__ import annotations
 import copy
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.engines.backend import Backend, Feeds, Graph, VariantReport, choose_variant
+from visavis.engines.backend import Backend, Feeds, Graph, VariantReport, variants_of
+from visavis.engines.capacity import BatchCosts
 from visavis.engines.errors import EngineError, PersonFileError, VisavisError
 from visavis.engines.person import Person
 from visavis.engines.probe import probe_voice
 from visavis.engines.render import Crop
 from visavis.engines.stages import Stages, build_stages
-from visavis.engines.stress import StressState, listen
+from visavis.engines.stress import StressState, follow, levels
+from visavis.engines.variant_memory import VariantMemory, graph_kind, person_kind
 from visavis.engines.walk import Cue
 
 __all__ = [
@@ -44,6 +47,7 @@ ROWS = 4  # feature rows of 10 ms in a tick
 EASE_TICKS = 4  # after `clear`, the mouth reaches what the sound asks for within 160 ms
 _PROBE_TICKS = 12
 _RATE_RUNS = 5
+_AHEAD = 28  # pictures
 _NO_OPINIONS: Bools = np.zeros(0, np.bool_)
 
 
@@ -58,6 +62,7 @@ class SessionState:
         coefficients: f32[C] of the last tick, None before the first.
         ease_from: f32[C], where the mouth was when the session was cleared.
         ease_left: ticks until it is where the sound asks it to be.
+        ahead: how often `Runner.look_ahead` was called.
     """
 
     lookahead_ms: int
@@ -69,6 +74,7 @@ class SessionState:
     coefficients: F32 | None = None
     ease_from: F32 | None = None
     ease_left: int = 0
+    ahead: int = 0
 
 
 @dataclass(slots=True)
@@ -107,19 +113,45 @@ class Runner(Protocol):
 
     name: str
 
+    @property
+    def batch_key(self) -> Hashable:
+        """Runners of equal keys run in one batch: `advance` of any one takes the work of all."""
+
+    @property
+    def kind(self) -> Hashable:
+        """Persons of equal kinds cost the same: what was measured of one holds for the others."""
+
     def initial_state(self, seed: int | None, lookahead_ms: int | None = None) -> SessionState:
-        """Return the state of a session that has heard nothing.
+        """Return the state of a session that has heard nothing; quick.
 
         Args:
             seed: of the idle movement; a random one where None.
             lookahead_ms: one that the person offers; the person's own choice where None.
         """
 
+    def look_ahead(self, state: SessionState) -> bool:
+        """Do a little of what the first tick would wait for; False where nothing is left to do.
+
+        An engine calls it while nobody waits for a picture, so that a session that begins does not
+        hold up the others.
+        """
+
     def advance(self, work: Sequence[Work]) -> None:
         """Run one tick of each session; see `Work`. At most one tick of a session at a time."""
 
-    def warm_up(self, max_batch: int) -> float:
-        """Compile and run everything up to that batch; return frames per second."""
+    def warm_up(self, max_batch: int, clock: Callable[[], float] = time.perf_counter) -> BatchCosts:
+        """Compile and run everything up to that batch; return what batches take.
+
+        Args:
+            max_batch: the largest batch there will be.
+            clock: seconds; of the thread's own time where other work shares the machine.
+        """
+
+    def get_ready(self, max_batch: int) -> None:
+        """Run once what a first batch would wait for, where one of its kind is warm already."""
+
+    def rest(self) -> None:
+        """Nobody is shown now: give back the memory of what can be made again."""
 
     def twin(self) -> Runner:
         """Return a runner of the same stages for another thread."""
@@ -138,6 +170,30 @@ class _Switch:
         return self.graph.run(feeds)
 
 
+class _Loader:
+    """Makes the variants of a person's graphs ready, each once."""
+
+    def __init__(self, person: Person, backend: Backend) -> None:
+        self._person = person
+        self._backend = backend
+        self._ready: dict[tuple[str, str], Graph] = {}
+
+    def offered(self, graph: str) -> tuple[str, ...]:
+        """Return the variants that the person has and the backend runs."""
+        runs = variants_of(self._backend)
+        return tuple(key for key in self._person.graphs[graph].variants if key in runs)
+
+    def __call__(self, graph: str, variant: str) -> Graph:
+        if (graph, variant) not in self._ready:
+            file = self._person.graphs[graph].variants[variant]
+            self._ready[graph, variant] = self._backend.load(file, self._person.parts[file])
+        return self._ready[graph, variant]
+
+    def variant_of(self, name: str, graph: Graph) -> str:
+        """Return which variant a graph is that was made here."""
+        return next(key for (of, key), made in self._ready.items() if of == name and made is graph)
+
+
 class Pipeline:
     """The stages of one person, ready to run; not for use by two threads at once.
 
@@ -145,10 +201,15 @@ class Pipeline:
         person: whose stages.
         backend: what runs the networks; ONNX Runtime on the processor where None.
         variant: the graphs' variant to run, instead of measuring; fp32 where a graph lacks it.
+        memory: which variants were fastest for persons of one kind; by default nothing is known.
 
     Attributes:
         lookahead_ms: of a session that asks for none.
-        variants: what was measured of each graph's variants, by graph; empty if told `variant`.
+        kind: of the person; see `Runner.kind`.
+        batch_key: see `Runner.batch_key`. Here only a person's own sessions share a batch.
+        variants: what was measured of each graph's variants, by graph; empty if told `variant`, or
+            if it was remembered.
+        chosen: which variant of each graph runs.
         times: milliseconds of each stage for each of the last 1000 batches, by stage.
 
     Raises:
@@ -161,23 +222,19 @@ class Pipeline:
         *,
         backend: Backend | None = None,
         variant: str | None = None,
+        memory: VariantMemory | None = None,
         _build: Callable[[Person, Mapping[str, Graph]], Stages] = build_stages,
     ) -> None:
         self.name = person.name
         self.lookahead_ms = person.lookahead_ms
+        self.kind = person_kind(person)
+        self.batch_key: Hashable = object()
         if backend is None:
             from visavis.engines.onnx_cpu import OnnxCpuBackend
 
             backend = OnnxCpuBackend()
-        candidates = {
-            name: {
-                key: backend.load(file, person.parts[file])
-                for key, file in spec.variants.items()
-                if variant is None or key in (variant, "fp32")
-            }
-            for name, spec in person.graphs.items()
-        }
-        switches = {name: _Switch(graphs["fp32"]) for name, graphs in candidates.items()}
+        load = _Loader(person, backend)
+        switches = {name: _Switch(load(name, "fp32")) for name in person.graphs}
         try:
             self._stages: Stages = _build(person, switches)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -189,14 +246,18 @@ class Pipeline:
         self.variants: dict[str, tuple[VariantReport, ...]] = {}
         try:
             if variant is None:
-                self._choose(candidates, switches)
+                self._choose(person, load, switches, memory or VariantMemory())
             else:
-                for name, graphs in candidates.items():
-                    switches[name].graph = graphs.get(variant, graphs["fp32"])
+                for name, spec in person.graphs.items():
+                    if variant in spec.variants:
+                        switches[name].graph = load(name, variant)
         except VisavisError:
             raise
         except Exception as error:
             raise PersonFileError(f"The person {person.name!r} does not run: {error}") from error
+        self.chosen = {
+            name: load.variant_of(name, switch.graph) for name, switch in switches.items()
+        }
 
     def twin(self) -> Pipeline:
         """Return a pipeline of the same stages and networks, for another thread.
@@ -222,12 +283,7 @@ class Pipeline:
 
     def advance(self, work: Sequence[Work]) -> None:
         """Run one tick of each session; see `Work`."""
-        with self._timed("audio"):
-            _each(work, self._hear)
-        with self._timed("motion"):
-            _batch(work, self._move)
-        with self._timed("background"):
-            _each(work, self._choose_frame)
+        self.decide(work)
         shown = [item for item in work if item.render]
         with self._timed("picture"):
             _each(shown, self._copy_frame)
@@ -235,41 +291,73 @@ class Pipeline:
         with self._timed("composite"):
             _each(shown, self._paste)
 
-    def warm_up(self, max_batch: int) -> float:
-        """Compile and run everything up to that batch; return frames per second.
+    def decide(self, work: Sequence[Work]) -> None:
+        """Run the first half of a tick: how the mouth moves, and which frame is shown.
 
-        The rate is the lower one of single sessions and of the largest batch.
+        It sets `Work.coefficients`, `speech`, `stress` and `choice`; whoever asks for this half
+        alone makes the pictures of what is to be rendered.
         """
-        self._stages.background.warm_up()
-        rates = {}
-        for size in range(1, max_batch + 1):
-            voice = probe_voice(self.lookahead_ms, 2 + _RATE_RUNS)
-            states = [self.initial_state(seed) for seed in range(size)]
-            seconds = []
-            runs = _RATE_RUNS if size in (1, max_batch) else 1
-            for pcm in voice[: 1 + runs]:
-                work = [Work(state, pcm) for state in states]
-                start = time.perf_counter()
-                self.advance(work)
-                seconds.append(time.perf_counter() - start)
-                for item in work:
-                    if item.error is not None:
-                        raise EngineError(
-                            f"{self.name!r} does not run: {item.error}."
-                        ) from item.error
-            rates[size] = size / float(np.median(seconds[1:]))
-        self.times.clear()
-        return min(rates[1], rates[max_batch])
+        with self._timed("audio"):
+            _batch(work, self._hear)
+        with self._timed("motion"):
+            _batch(work, self._move)
+        with self._timed("background"):
+            _each(work, self._choose_frame)
 
-    def _hear(self, item: Work) -> None:
-        item.stress = listen(item.state.stress, item.pcm)
-        item.voiced = self._stages.motion.voice_activity.step(item.state.voice, item.pcm)
-        rows = self._stages.audio.step(item.state.audio, item.pcm)
-        if item.state.coefficients is None:
-            # A tick's rows end where its look-ahead ends; before the first there is nothing.
-            nothing = np.zeros((-len(rows) % ROWS, rows.shape[1]), np.float32)
-            rows = np.concatenate((nothing, rows))
-        item.rows = rows
+    def look_ahead(self, state: SessionState) -> bool:
+        """Decode one picture of those that come next; see `Runner.look_ahead`."""
+        if state.ahead >= _AHEAD:
+            return False
+        state.ahead += 1
+        return self._stages.background.look_ahead(state.background)
+
+    def warm_up(self, max_batch: int, clock: Callable[[], float] = time.perf_counter) -> BatchCosts:
+        """Compile and run everything up to that batch; see `Runner.warm_up`."""
+        self._stages.background.warm_up()
+        costs = {
+            size: self._batch_seconds(size, _RATE_RUNS, clock) for size in _measured(max_batch)
+        }
+        self.times.clear()
+        return costs
+
+    def get_ready(self, max_batch: int) -> None:
+        """Run the largest batch once: it makes the networks take the memory they need."""
+        self._stages.background.warm_up()
+        self._batch_seconds(max_batch, 1, time.perf_counter)
+        self.times.clear()
+
+    def rest(self) -> None:
+        """Give back decoded pictures; see `Runner.rest`."""
+        self._stages.background.rest()
+
+    def _batch_seconds(self, size: int, runs: int, clock: Callable[[], float]) -> float:
+        """Return the median of what a batch of `size` takes, the first one apart."""
+        states = [self.initial_state(seed) for seed in range(size)]
+        seconds = []
+        for pcm in probe_voice(self.lookahead_ms, 1 + runs):
+            work = [Work(state, pcm) for state in states]
+            start = clock()
+            self.advance(work)
+            seconds.append(clock() - start)
+            for item in work:
+                if item.error is not None:
+                    raise EngineError(f"{self.name!r} does not run: {item.error}.") from item.error
+        return float(np.median(seconds[1:]))
+
+    def _hear(self, items: Sequence[Work]) -> None:
+        sounds = [item.pcm for item in items]
+        voice = self._stages.motion.voice_activity
+        loudness, quantised = levels(sounds), voice.quantised(sounds)
+        # From here on states change: what may fail comes first, and changes all of them or none.
+        several = self._stages.audio.step_many([item.state.audio for item in items], sounds)
+        for item, rows, level, samples in zip(items, several, loudness, quantised, strict=True):
+            if item.state.coefficients is None:
+                # A tick's rows end where its look-ahead ends; before the first there is nothing.
+                nothing = np.zeros((-len(rows) % ROWS, rows.shape[1]), np.float32)
+                rows = np.concatenate((nothing, rows))
+            item.rows = rows
+            item.stress = follow(item.state.stress, level)
+            item.voiced = voice.judge(item.state.voice, samples)
 
     def _move(self, items: Sequence[Work]) -> None:
         motion = self._stages.motion
@@ -325,7 +413,11 @@ class Pipeline:
             self._stages.composite.paste(item.i420, item.choice, *item.crop)
 
     def _choose(
-        self, candidates: Mapping[str, Mapping[str, Graph]], switches: Mapping[str, _Switch]
+        self,
+        person: Person,
+        load: _Loader,
+        switches: Mapping[str, _Switch],
+        memory: VariantMemory,
     ) -> None:
         """Choose the variant of each graph on what the stages feed it."""
         for switch in switches.values():
@@ -340,10 +432,17 @@ class Pipeline:
                 ) from item.error
         for name, switch in switches.items():
             probes, switch.kept = switch.kept or [], None
-            if len(candidates[name]) > 1 and probes:
-                switch.graph, self.variants[name] = choose_variant(
-                    name, candidates[name], probes[-_PROBE_TICKS:]
+            spec, offered = person.graphs[name], load.offered(name)
+            if len(offered) > 1 and probes:
+                switch.graph, reports = memory.choose(
+                    name,
+                    graph_kind(person, spec),
+                    offered,
+                    partial(load, name),
+                    probes[-_PROBE_TICKS:],
                 )
+                if reports:
+                    self.variants[name] = reports
         self.times.clear()
 
     @contextmanager
@@ -363,6 +462,11 @@ def try_person(person: Person) -> None:
         PersonFileError: something of it does not run.
     """
     Pipeline(person)
+
+
+def _measured(max_batch: int) -> list[int]:
+    """Return the sizes of batches that are run at the start: powers of two, and the largest."""
+    return sorted({max_batch, *(1 << k for k in range(max_batch.bit_length()))} - {0})
 
 
 def _ease(state: SessionState, wanted: F32) -> F32:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.engines.client import Frame, SessionStats
-from visavis.engines.errors import EngineError
+from visavis.engines.errors import DeviceLost, EngineError
 from visavis.engines.pipeline import Runner, SessionState
 from visavis.engines.timeline import Tick, Timeline
 
@@ -33,6 +33,12 @@ class LocalSession:
         on_close: called once, when the session ends for whatever reason.
         lookahead_ms: one that the runner's person offers.
         seed: of the idle movement.
+        phase: see `client.EngineSession.phase`.
+        clock: seconds, monotonic.
+
+    Attributes:
+        since: seconds; when its next tick was ready, or when it had its last turn if that was
+            later. None where it has no tick.
     """
 
     def __init__(
@@ -44,8 +50,14 @@ class LocalSession:
         on_close: Callable[[LocalSession], None],
         lookahead_ms: int,
         seed: int | None,
+        phase: int,
+        clock: Callable[[], float],
     ) -> None:
         self.runner = runner
+        self.since: float | None = None
+        self._clock = clock
+        self._more = True
+        self._phase = phase
         self._condition = condition
         self._on_close = on_close
         self._lookahead_ms = lookahead_ms
@@ -65,6 +77,11 @@ class LocalSession:
         """How often `clear` was called."""
         return self.timeline.generation
 
+    @property
+    def phase(self) -> int:
+        """Group of the session; see `client.EngineSession.phase`."""
+        return self._phase
+
     def push(self, pcm: NDArray[np.float32]) -> None:
         """Give the next samples; see `client.EngineSession.push`."""
         if pcm.dtype != np.float32 or pcm.ndim != 1:
@@ -76,6 +93,8 @@ class LocalSession:
                 return
             self.timeline.push(pcm)
             if self.timeline.waiting:
+                if self.since is None:
+                    self.since = self._clock()
                 self._condition.notify()
 
     def clear(self) -> int:
@@ -106,19 +125,33 @@ class LocalSession:
             self._closed = True
         self._on_close(self)
 
-    def state(self) -> SessionState:
-        """Return the session's state, made on first use; on the engine's thread.
+    def take(self, now: float) -> Tick | None:
+        """Take the next tick; under the lock. What waits behind it is as old as this turn."""
+        tick = self.timeline.take()
+        self.since = now if self.timeline.waiting else None
+        return tick
 
-        Making it decodes pictures, which is nothing for whoever opens a session to wait for.
-        """
+    def state(self) -> SessionState:
+        """Return the session's state, made on first use; on the engine's thread."""
         if self._state is None:
             self._state = self.runner.initial_state(self._seed, self._lookahead_ms)
         return self._state
 
     @property
-    def fresh(self) -> bool:
-        """Its state has not been made."""
-        return self._state is None
+    def beginning(self) -> bool:
+        """There is something left that `begin` does before the first tick."""
+        return self._more
+
+    def begin(self) -> None:
+        """Make the state, or then one of the pictures that come first; on the engine's thread.
+
+        A little at a time: it is nothing for whoever opens a session to wait for, and nothing for
+        the other sessions of the thread either.
+        """
+        if self._state is None:
+            self.state()
+        elif self._more:
+            self._more = self.runner.look_ahead(self._state)
 
     def deliver(
         self, tick: Tick, i420: NDArray[np.uint8], speech: float, milliseconds: float
@@ -144,6 +177,8 @@ class LocalSession:
         logger.error("a session of %s ended: %s", self.runner.name, self._failed, exc_info=error)
         if self._on_error is not None:
             try:
-                self._on_error(EngineError(f"The session failed in the engine: {self._failed}."))
+                told = EngineError(f"The session failed in the engine: {self._failed}.")
+                # A lost device ends the whole engine: whoever owns it must see that.
+                self._on_error(error if isinstance(error, DeviceLost) else told)
             except Exception:
                 logger.exception("the error handler of a session failed")

@@ -68,6 +68,9 @@ class AudioStage(Protocol):
     def step(self, state: Any, pcm: F32) -> F32:
         """Take f32[n] samples, give f32[m, F] rows, one every 10 ms; `state` changes in place."""
 
+    def step_many(self, states: Sequence[Any], pcm: Sequence[F32]) -> list[F32]:
+        """The same for N sessions, to the last bit. Where it raises, no state has changed."""
+
 
 class MotionStage(Protocol):
     """Built as ``Stage(params, parts, graph)``."""
@@ -97,6 +100,12 @@ class BackgroundStage(Protocol):
         """Run all that a picture may need once, so that nothing compiles later."""
 
     def initial_state(self, seed: int | None) -> Any: ...
+
+    def look_ahead(self, state: Any) -> bool:
+        """Make one picture ready of those that `state` comes to; False where all are."""
+
+    def rest(self) -> None:
+        """Give back the memory of pictures that can be made again."""
 
     def step(self, state: Any, cue: Cue) -> Any:
         """Choose what is shown next, by what is heard; `state` changes in place."""

@@ -9,12 +9,13 @@ tick after it, so a nod begins before its syllable and is deepest with it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["StressState", "listen"]
+__all__ = ["StressState", "follow", "levels", "listen"]
 
 TICK = 640  # samples
 FLOOR_DB, QUIET_DB = -70.0, -45.0  # of full scale; under the second nobody stresses anything
@@ -46,10 +47,27 @@ def listen(state: StressState, pcm: NDArray[np.float32]) -> float:
     Returns:
         0 where there was no peak, to 1.
     """
-    power = float(np.square(pcm[-TICK:], dtype=np.float64).mean()) if len(pcm) else 0.0
+    return follow(state, *levels([pcm]))
+
+
+def levels(pcm: Sequence[NDArray[np.float32]]) -> list[float]:
+    """Return the level of each of N sounds, of their last 640 samples, dB of full scale."""
+    if all(len(samples) == TICK for samples in pcm):
+        powers = np.square(np.stack(pcm), dtype=np.float64).mean(axis=1).tolist() if pcm else []
+    else:
+        powers = [
+            float(np.square(samples[-TICK:], dtype=np.float64).mean()) if len(samples) else 0.0
+            for samples in pcm
+        ]
     # What is not finite counts as silence, as it does for the voice activity.
-    level = 10.0 * math.log10(power) if math.isfinite(power) and power > 1e-7 else FLOOR_DB
-    level = min(level, 0.0)
+    return [
+        min(10.0 * math.log10(power), 0.0) if math.isfinite(power) and power > 1e-7 else FLOOR_DB
+        for power in powers
+    ]
+
+
+def follow(state: StressState, level: float) -> float:
+    """As `listen`, of a tick whose level is known, dB."""
     peak, mean = state.last, state.mean
     is_peak = peak > state.before and peak >= level and peak > QUIET_DB
     state.before, state.last = peak, level

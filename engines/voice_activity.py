@@ -10,6 +10,8 @@ network is unsure.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,12 +69,28 @@ class VoiceActivity:
         Returns:
             bool[m], one per frame of 20 ms; m may be 0.
         """
-        sound = np.nan_to_num(np.asarray(pcm, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-        levels = np.rint(np.clip(sound, -1.0, 1.0) * 32767.0).astype(np.int16)
-        samples = np.concatenate((state.pending, levels))
+        return self.judge(state, *self.quantised([pcm]))
+
+    def quantised(self, pcm: Sequence[NDArray[np.float32]]) -> Sequence[NDArray[np.int16]]:
+        """Return each of N sounds as the detector takes it, int16[n]; cheaper than one by one."""
+        sounds = [np.asarray(samples, np.float32) for samples in pcm]
+        whole = np.concatenate(sounds) if sounds else np.zeros(0, np.float32)
+        if not np.isfinite(whole).all():
+            whole = np.nan_to_num(whole, nan=0.0, posinf=0.0, neginf=0.0)
+        levels = np.rint(np.clip(whole, -1.0, 1.0) * 32767.0).astype(np.int16)
+        ends = itertools.accumulate((len(sound) for sound in sounds), initial=0)
+        return [levels[begin:end] for begin, end in itertools.pairwise(ends)]
+
+    def judge(self, state: VoiceActivityState, levels: NDArray[np.int16]) -> NDArray[np.bool_]:
+        """As `step`, of samples that are quantised."""
+        samples = np.concatenate((state.pending, levels)) if len(state.pending) else levels
         whole = len(samples) // FRAME * FRAME
         state.pending = samples[whole:].copy()
-        frames = samples[:whole].reshape(-1, FRAME)
+        sound = samples[:whole].tobytes()
         return np.array(
-            [state.detector.is_speech(frame.tobytes(), RATE) for frame in frames], np.bool_
+            [
+                state.detector.is_speech(sound[start : start + 2 * FRAME], RATE)
+                for start in range(0, len(sound), 2 * FRAME)
+            ],
+            np.bool_,
         )

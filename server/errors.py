@@ -10,18 +10,21 @@
         ├── NoSuchSession      the session does not exist, or no longer
         ├── TooLarge           the body is larger than any honest one
         ├── TooMany            more requests than a person makes
-        └── Unavailable        not loaded yet, or full
+        └── Unavailable        not loaded yet, or being stopped
+
+ServerFull stands beside the engine's own EngineFull: all places are taken.
 """
 
 from __future__ import annotations
 
-from visavis.engines.errors import VisavisError
+from visavis.engines.errors import EngineFull, VisavisError
 
 __all__ = [
     "NoSuchSession",
     "NotAllowed",
     "OfferError",
     "RequestError",
+    "ServerFull",
     "TooLarge",
     "TooMany",
     "Unavailable",
@@ -95,3 +98,32 @@ class Unavailable(RequestError):
     """The server cannot take a session now."""
 
     status = 503
+
+
+SCARCE = {
+    "engine": "the engine draws no more",
+    "encode": "no more pictures can be compressed",
+    "packets": "no more packets can be sent",
+    "asked": "it was started with so many",
+}
+
+
+class ServerFull(EngineFull):
+    """All places of the server are taken (503).
+
+    Args:
+        capacity: how many there are.
+        limit: what there is too little of, a key of ``SCARCE``; empty where it was not measured.
+    """
+
+    def __init__(self, capacity: int, limit: str = "") -> None:
+        super().__init__(capacity)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        reason = SCARCE.get(self.limit)
+        if reason is None:
+            return super().__str__()
+        return (
+            f"All {self.capacity} places are taken, for {reason}; try again when somebody has left."
+        )

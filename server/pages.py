@@ -65,10 +65,23 @@ def load_pages() -> dict[str, bytes]:
 
 
 def cached(
-    request: Request, body: bytes, media_type: str, headers: dict[str, str] | None = None
+    request: Request,
+    body: bytes,
+    media_type: str,
+    headers: dict[str, str] | None = None,
+    *,
+    etag: str | None = None,
 ) -> Response:
-    """A body that the browser keeps and asks about: 304 while it is unchanged; ranges for video."""
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    """A body that the browser keeps and asks about: 304 while it is unchanged; ranges for video.
+
+    Args:
+        request: what was asked.
+        body: the whole of it.
+        media_type: of the body.
+        headers: instead of the usual ones.
+        etag: what names this content and no other, in quotes; its hash where None.
+    """
+    etag = etag or f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     shared = {"ETag": etag, "Cache-Control": "no-cache", **(SAFE if headers is None else headers)}
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=shared)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from visavis.server.auth import require_token
 from visavis.server.errors import RequestError
 from visavis.server.pages import cached
+from visavis.server.people import Picture
 from visavis.server.whip import sessions_of
 
 __all__ = ["routes"]
@@ -18,38 +17,27 @@ __all__ = ["routes"]
 
 async def _list(request: Request) -> Response:
     require_token(request)
-    sessions = sessions_of(request)
-    persons = []
-    for person in sessions.persons.values():
-        folder = f"/persons/{quote(person.name)}"
-        entry = {
-            "name": person.name,
-            "display_name": person.display_name,
-            "width": person.width,
-            "height": person.height,
-            "fps": person.fps,
-            "lookahead_ms": person.lookahead_ms,
-            "lookaheads_ms": list(person.lookaheads_ms),
-            "poster": f"{folder}/poster.jpg",
-            "preview": None if person.preview is None else f"{folder}/preview.mp4",
-        }
-        persons.append(entry)
-    body = {"default": sessions.default_person, "persons": persons}
-    return JSONResponse(body, headers={"Cache-Control": "no-store"})
+    listing = await sessions_of(request).people.listing()
+    return cached(request, listing.body, "application/json", etag=listing.etag)
 
 
 async def _poster(request: Request) -> Response:
-    require_token(request)
-    person = sessions_of(request).person(request.path_params["name"])
-    return cached(request, person.poster, "image/jpeg")
+    return await _picture(request, "poster", "image/jpeg")
 
 
 async def _preview(request: Request) -> Response:
+    return await _picture(request, "preview", "video/mp4")
+
+
+async def _picture(request: Request, kind: Picture, media_type: str) -> Response:
     require_token(request)
-    person = sessions_of(request).person(request.path_params["name"])
-    if person.preview is None:
-        raise RequestError(f"{person.display_name} has no preview.", status=404)
-    return cached(request, person.preview, "video/mp4")
+    people = sessions_of(request).people
+    person = await people.find(request.path_params["name"])
+    picture = await people.picture(person, kind)
+    if picture is None:
+        raise RequestError(f"{person.display_name} has no {kind}.", status=404)
+    # A person's id names every part of their file.
+    return cached(request, picture, media_type, etag=f'"{person.id[:32]}-{kind}"')
 
 
 def routes() -> list[Route]:

@@ -9,7 +9,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from visavis.engines.errors import EngineFull, UnknownLookahead, UnknownPerson, VisavisError
+from visavis.engines.errors import (
+    DeviceMemoryFull,
+    EngineAway,
+    EngineFull,
+    NoRoom,
+    PersonFileError,
+    UnknownLookahead,
+    UnknownPerson,
+    VisavisError,
+)
 from visavis.server.errors import RequestError
 
 __all__ = ["FULL_RETRY_SECONDS", "describe", "handle_error", "handle_http_exception", "problem"]
@@ -48,9 +57,13 @@ def describe(error: Exception) -> tuple[int, str, int | None]:
             return error.status, str(error), error.retry_after
         case UnknownPerson():
             return 404, str(error), None
+        case PersonFileError():
+            # What is wrong, and where the file lies, is not for visitors.
+            logger.error("a person cannot be shown: %s", error)
+            return 404, "This person cannot be shown; the server's log says why.", None
         case UnknownLookahead():
             return 422, str(error), None
-        case EngineFull():
+        case EngineFull() | NoRoom() | EngineAway() | DeviceMemoryFull():
             return 503, str(error), FULL_RETRY_SECONDS
         case VisavisError():
             logger.error("a request failed: %s", error)

@@ -15,16 +15,18 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from visavis.engines.client import EngineClient, PersonInfo
-from visavis.engines.errors import EngineFull, UnknownLookahead, UnknownPerson
+from visavis.engines.errors import EngineAway, UnknownLookahead, VisavisError
 from visavis.server.config import ServerConfig
-from visavis.server.errors import NoSuchSession, Unavailable
+from visavis.server.errors import NoSuchSession, ServerFull, Unavailable
 from visavis.server.ice import IceServers
+from visavis.server.media.encoding import Encoding
 from visavis.server.media.live import AnyTransport, LiveSession, MediaOptions
 from visavis.server.media.peer import PeerNetwork
 from visavis.server.media.stats import SessionReport
 from visavis.server.media.transport import TransportEvents
 from visavis.server.media.warmup import warm_up
 from visavis.server.metrics import COUNTERS, Metrics
+from visavis.server.people import People
 from visavis.server.problems import FULL_RETRY_SECONDS
 from visavis.server.reaping import Silence, SilencePolicy
 from visavis.server.resume import ResumeToken
@@ -46,6 +48,8 @@ class _Entry:
     session: LiveSession
     silence: Silence
     resume: ResumeToken = field(default_factory=ResumeToken)
+    returning: bool = False
+    """It was suspended and its peer is back; the person may have to be loaded again."""
 
 
 class Sessions:
@@ -55,6 +59,8 @@ class Sessions:
         config: limits and times.
         engine: loaded and warm.
         metrics: what is counted.
+        prefix: what the ids of its sessions begin with.
+        encoding: what compresses pictures.
         clock: seconds, monotonic.
     """
 
@@ -64,17 +70,26 @@ class Sessions:
         engine: EngineClient,
         metrics: Metrics,
         *,
+        prefix: str = "",
+        encoding: Encoding | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.engine = engine
         self.draining = False
+        self.places = config.max_sessions
+        """How many sessions may be live at once; None for what the engine says."""
+        self.limit = ""
+        """What part of the machine has no more places, where that was measured."""
+        self.encoding = encoding or Encoding()
+        self._prefix = prefix
         self._config = config
         self._metrics = metrics
         self._clock = clock
         self._sessions: dict[str, _Entry] = {}
         self._ended: Counter[str] = Counter()
         self._ending: set[asyncio.Task[None]] = set()
-        self._persons = {person.name: person for person in engine.persons()}
+        self.people = People(engine, config.default_person, clock=clock)
+        self._arriving = 0
         self._policy = SilencePolicy(
             config.connect_seconds, config.suspend_seconds, config.resume_seconds
         )
@@ -82,6 +97,7 @@ class Sessions:
             budget_ms=config.budget_ms,
             ice_servers=IceServers(config).fresh,
             network=PeerNetwork(config.relay_only, config.announce, config.udp_ports),
+            open_encoder=self.encoding.open,
         )
         threads = config.encoder_threads or min(8, len(os.sched_getaffinity(0)))
         self._encoders = ThreadPoolExecutor(threads, thread_name_prefix="visavis-encode")
@@ -93,30 +109,15 @@ class Sessions:
     @property
     def capacity(self) -> int:
         """How many sessions may be live at once."""
-        measured = self.engine.capacity()
-        return measured if self._config.max_sessions is None else self._config.max_sessions
+        return self.engine.capacity() if self.places is None else self.places
 
     @property
-    def persons(self) -> dict[str, PersonInfo]:
-        """Who can speak, by name."""
-        return self._persons
-
-    @property
-    def default_person(self) -> str:
-        """Who speaks when nobody is named."""
-        wanted = self._config.default_person
-        return wanted if wanted in self._persons else next(iter(self._persons))
-
-    def person(self, name: str | None) -> PersonInfo:
-        """The person of that name, or the default one for None.
-
-        Raises:
-            UnknownPerson: there is none.
-        """
-        found = self._persons.get(self.default_person if name is None else name)
-        if found is None:
-            raise UnknownPerson(str(name), tuple(self._persons))
-        return found
+    def taken(self) -> int:
+        """Sessions that have a place, or are about to: all but the suspended ones."""
+        return self._arriving + sum(
+            entry.session.state != "suspended" or entry.resume.taken or entry.returning
+            for entry in self._sessions.values()
+        )
 
     def reports(self) -> Iterator[SessionReport]:
         """What each session says about itself."""
@@ -169,8 +170,10 @@ class Sessions:
             UnknownLookahead: the person does not offer it; nothing was created.
             Unavailable: the server is being stopped.
             EngineFull: all places are taken; nothing was created.
+            PersonFileError, NoRoom: the person cannot be loaded; nothing was created.
             OfferError: the offer cannot be answered; nothing is left of it.
         """
+        await self._prepare(person, lookahead_ms)
         identifier, session = self._admit(person, lookahead_ms)
         try:
             answer = await session.start(offer, loopback=loopback, prefer_h264=prefer_h264)
@@ -185,15 +188,19 @@ class Sessions:
         open_transport: Callable[[TransportEvents], AnyTransport],
         *,
         lookahead_ms: int | None,
+        on_wait: Callable[[], Awaitable[None]] | None = None,
     ) -> tuple[str, AnyTransport]:
         """Admit a visitor who is connected already; returns the session's id and its transport.
 
+        `on_wait` is called where the person has to be loaded and that takes more than a second.
+
         Raises:
-            UnknownLookahead, Unavailable, EngineFull: as for :meth:`open`.
+            UnknownLookahead, Unavailable, EngineFull, PersonFileError, NoRoom: as for :meth:`open`.
         """
+        await self._prepare(person, lookahead_ms, on_wait)
         identifier, session = self._admit(person, lookahead_ms)
         try:
-            return identifier, session.connect(open_transport)
+            return identifier, await session.connect(open_transport)
         except BaseException:
             await self.close(identifier)
             raise
@@ -242,8 +249,10 @@ class Sessions:
         try:
             if self.draining:
                 raise Unavailable("The server is being stopped.", retry_after=FULL_RETRY_SECONDS)
-            if entry.session.state == "suspended" and self._taken() >= self.capacity:
-                raise EngineFull(self.capacity)
+            if entry.session.state == "suspended" and self.taken > self.capacity:
+                raise ServerFull(self.capacity, self.limit)
+            if entry.session.state == "suspended":
+                await self.people.prepare(entry.session.person.name)
             outcome = await change(entry.session)
         except BaseException:
             entry.resume.give_back()
@@ -252,19 +261,35 @@ class Sessions:
         entry.silence = Silence(self._policy, self._clock())
         return outcome
 
-    def _taken(self) -> int:
-        return sum(entry.session.state != "suspended" for entry in self._sessions.values())
+    async def _prepare(
+        self,
+        person: PersonInfo,
+        lookahead_ms: int | None,
+        on_wait: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Let a person be loaded for a visitor; a place for them is held meanwhile."""
+        self._require_place(person, lookahead_ms)
+        self._arriving += 1
+        try:
+            await self.people.prepare(person.name, on_wait)
+        finally:
+            self._arriving -= 1
 
-    def _admit(self, person: PersonInfo, lookahead_ms: int | None) -> tuple[str, LiveSession]:
+    def _require_place(self, person: PersonInfo, lookahead_ms: int | None) -> int:
+        """Return the look-ahead of a new session."""
         if self.draining:
             raise Unavailable("The server is being stopped.", retry_after=FULL_RETRY_SECONDS)
         if lookahead_ms is None:
             lookahead_ms = person.lookahead_ms
         elif lookahead_ms not in person.lookaheads_ms:
             raise UnknownLookahead(person.name, lookahead_ms, person.lookaheads_ms)
-        if self._taken() >= self.capacity or len(self._sessions) >= KEPT_PER_PLACE * self.capacity:
-            raise EngineFull(self.capacity)
-        identifier = secrets.token_urlsafe(18)
+        if self.taken >= self.capacity or len(self._sessions) >= KEPT_PER_PLACE * self.capacity:
+            raise ServerFull(self.capacity, self.limit)
+        return lookahead_ms
+
+    def _admit(self, person: PersonInfo, lookahead_ms: int | None) -> tuple[str, LiveSession]:
+        lookahead_ms = self._require_place(person, lookahead_ms)
+        identifier = self._prefix + secrets.token_urlsafe(18)
         session = LiveSession(
             self.engine,
             person,
@@ -327,8 +352,8 @@ class Sessions:
         """Apart from the loop, whose variables would hold the last session that was looked at."""
         now = self._clock()
         for identifier, entry in list(self._sessions.items()):
-            if entry.resume.taken:
-                continue  # it is being taken over; its silence says nothing
+            if entry.resume.taken or entry.returning:
+                continue  # it is being taken over, or comes back; its silence says nothing
             try:
                 await self._look(identifier, entry, now)
             except NoSuchSession:
@@ -345,18 +370,35 @@ class Sessions:
             case "suspend":
                 await self._suspend(session)
             case "resume":
-                try:
-                    session.resume()
-                except EngineFull:
+                if self.taken >= self.capacity:
                     await self.close(identifier)
+                    return
+                # Apart, as loading a person takes a while and other sessions are looked after here.
+                entry.returning = True
+                self._keep(asyncio.create_task(self._return(identifier, entry)))
             case "keep":
                 pass
+
+    async def _return(self, identifier: str, entry: _Entry) -> None:
+        """Let a suspended session go on, whose peer is back; it ends where that cannot be."""
+        try:
+            await self.people.prepare(entry.session.person.name)
+            await entry.session.resume()
+        except EngineAway:
+            pass  # it stays as it was and is looked at again
+        except VisavisError as error:
+            if not isinstance(error, NoSuchSession):
+                logger.info("a session could not go on: %s", error)
+            await self._close_if_there(identifier)
+        finally:
+            entry.returning = False
 
     async def aclose(self) -> None:
         """End all sessions and the pool; may be called again."""
         self.draining = True
         self._reaper.cancel()
         await asyncio.wait([self._reaper])
+        await self.people.aclose()
         for identifier in list(self._sessions):
             self._end_soon(identifier)
         while self._ending:

@@ -33,13 +33,21 @@ class Engine(FakeEngine):
 
     def __init__(self, *names: str, places: int = 4) -> None:
         super().__init__(places=places)
-        first = replace(self.person, poster=poster(self.person.width), preview=None)
+        first = replace(self.person, has_preview=False)
+        self.clip = None
+        self._poster = poster(self.person.width)
+        self.posters: list[str] = []
         shown = names or ("presenter",)
         self.people = tuple(replace(first, name=n, display_name=n.capitalize()) for n in shown)
         self.person = self.people[0]
 
     def persons(self) -> tuple[PersonInfo, ...]:
         return self.people
+
+    def poster(self, person: str) -> bytes:
+        super().poster(person)
+        self.posters.append(person)
+        return self._poster
 
     def open(self, person: str, *args: Any, **kwargs: Any) -> Any:
         known = {one.name for one in self.people}

@@ -27,6 +27,25 @@ def crowd() -> Iterator[Served]:
     engine.close()
 
 
+@pytest.mark.parametrize("token", [None, "secret"])
+def test_a_thousand_persons_are_asked_for_their_pictures_as_they_come_into_view(
+    open_page: Open, token: str | None
+) -> None:
+    engine = Engine(*(f"p{index:04}" for index in range(1000)))
+    with serve_in_thread(create_app(ServerConfig(token=token), engine)) as served:
+        page = open_page(f"?token={token}" if token else "", url=served.url)
+        images = "[...document.querySelectorAll('#person-list img')]"
+        until(page, f"{images}[0].naturalWidth > 0")
+        assert 1 < page.evaluate(f"{images}.filter((i) => i.src).length") < 60
+        page.evaluate(f"{images}[999].scrollIntoView()")
+        until(page, f"{images}[999].naturalWidth > 0")
+        assert page.evaluate(f"{images}.filter((i) => i.src).length") < 120
+        page.check("#person-list label:last-child input")
+        until(page, "document.getElementById('poster').alt == 'P0999'")
+        assert len(set(engine.posters)) < 120
+    engine.close()
+
+
 def test_all_of_it_with_the_keyboard(open_page: Open) -> None:
     page = open_page()
     focused: list[str] = []

@@ -66,11 +66,16 @@ class FakeRunner:
 
     def __init__(self, person: Person, rate: float = 1000.0) -> None:
         self.name = person.name
+        self.kind = "fake"
+        self.batch_key: object = object()
         self.rate = rate
         self.batches: list[list[SessionState]] = []
         self.renders: list[list[bool]] = []
         self.threads: set[int] = set()
         self.warmed = 0
+        self.ready = 0
+        self.rests = 0
+        self.pictures_ahead = 0
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
@@ -98,9 +103,20 @@ class FakeRunner:
             if item.render:
                 item.i420 = np.full((96, 64), item.state.audio % 251, np.uint8)
 
-    def warm_up(self, max_batch: int) -> float:
+    def look_ahead(self, state: SessionState) -> bool:
+        self.pictures_ahead += 1
+        state.ahead += 1
+        return state.ahead < 3
+
+    def warm_up(self, max_batch: int, clock: object = None) -> dict[int, float]:
         self.warmed = max_batch
-        return self.rate
+        return {1: 1 / self.rate, max_batch: max_batch / self.rate}
+
+    def get_ready(self, max_batch: int) -> None:
+        self.ready = max_batch
+
+    def rest(self) -> None:
+        self.rests += 1
 
     def twin(self) -> FakeRunner:
         self.twins.append(copy.copy(self))
@@ -123,6 +139,9 @@ class FakeAudio:
         if (pcm > 90).any():
             raise RuntimeError("too loud")
         return pcm.reshape(-1, 160).mean(1, keepdims=True)
+
+    def step_many(self, states: Sequence[Counter], pcm: Sequence[F32]) -> list[F32]:
+        return [self.step(state, samples) for state, samples in zip(states, pcm, strict=True)]
 
 
 class FakeMotion:
@@ -155,6 +174,12 @@ class FakeBackground:
 
     def initial_state(self, seed: int | None) -> Counter:
         return Counter(float(seed or 0))
+
+    def look_ahead(self, state: Counter) -> bool:
+        return False
+
+    def rest(self) -> None:
+        pass
 
     def step(self, state: Counter, cue: Cue) -> int:
         self.cues.append(cue)

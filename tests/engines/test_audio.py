@@ -127,3 +127,37 @@ def test_trackers_do_not_drift() -> None:
 def test_unknown_parameters_are_refused() -> None:
     with pytest.raises(ValueError, match="loudness"):
         LogMel({"loudness": 1.0})
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.lists(st.sampled_from([640, 640, 0, 77, 1600]), min_size=6, max_size=6)))
+def test_a_batch_is_each_session_alone(sizes: list[list[int]]) -> None:
+    """To the last bit, whoever is in the batch: loud, silent, broken, of other lengths."""
+    mel = LogMel()
+    sounds = [VOICE[3000 * n :] * np.float32(0.1 + n) for n in range(len(sizes))]
+    if len(sounds) > 1:
+        sounds[1][1000:1010] = np.nan
+    together = [mel.initial_state() for _ in sizes]
+    alone = [mel.initial_state() for _ in sizes]
+    for tick in range(6):
+        ends = [sum(row[: tick + 1]) for row in sizes]
+        pcm = [
+            sound[end - row[tick] : end]
+            for sound, end, row in zip(sounds, ends, sizes, strict=True)
+        ]
+        many = mel.step_many(together, pcm)
+        for rows, state, other, samples in zip(many, together, alone, pcm, strict=True):
+            assert np.array_equal(rows, mel.step(other, samples))
+            assert np.array_equal(state.mean, other.mean) and state.level == other.level
+
+
+def test_a_batch_that_fails_changes_nobody() -> None:
+    mel = LogMel()
+    states = [mel.initial_state(), mel.initial_state()]
+    mel.step_many(states, [VOICE[:640], VOICE[:900]])
+    before = [state.pending.copy() for state in states]
+    with pytest.raises(ValueError):
+        mel.step_many(states, [VOICE[640:1280], np.zeros((3, 640), np.float32)])
+    assert all(map(np.array_equal, before, [state.pending for state in states]))
+    rows = mel.step(states[0], VOICE[640:1280])
+    assert np.array_equal(rows, WHOLE[4 : 4 + len(rows)]) and len(rows) == 4

@@ -11,9 +11,9 @@ import av
 import numpy as np
 import pytest
 
-from visavis.engines.background import Background, Clip
+from visavis.engines.background import AHEAD, Background, Clip
 from visavis.engines.errors import PersonFileError
-from visavis.engines.walk import Cue, FrameChoice
+from visavis.engines.walk import Cue, FrameChoice, WalkState
 from visavis.engines.warp import field_shape
 
 COUNT, GROUP, SIDE = 96, 12, 128
@@ -117,6 +117,22 @@ def background(video: bytes) -> Background:
     return Background(PARAMS, parts(video))
 
 
+def begun(stage: Background, seed: int) -> WalkState:
+    """A session's state, with the pictures that come first decoded one by one."""
+    state = stage.initial_state(seed)
+    before = count(stage)
+    for _ in range(AHEAD):
+        more = stage.look_ahead(state)
+        assert count(stage) - before == more
+        before = count(stage)
+    return state
+
+
+def count(stage: Background) -> int:
+    """Decoded pictures."""
+    return sum(len(group.frames) for group in stage._clip._cache.values())
+
+
 def test_pictures_are_those_of_the_choice_and_fresh(video: bytes) -> None:
     stage = background(video)
     state = stage.initial_state(1)
@@ -136,12 +152,12 @@ def test_pictures_are_those_of_the_choice_and_fresh(video: bytes) -> None:
 def test_no_tick_decodes_a_whole_group(video: bytes) -> None:
     """Walking and showing, at most two pictures are decoded in a tick, jumps included."""
     stage = background(video)
-    state = stage.initial_state(1)
-    before = sum(len(group.frames) for group in stage._clip._cache.values())
+    state = begun(stage, 1)
+    before = count(stage)
     for tick in range(200):
         speech = 1.0 if tick % 60 < 30 else 0.0
         stage.picture(stage.step(state, Cue(speech)))
-        now = sum(len(group.frames) for group in stage._clip._cache.values())
+        now = count(stage)
         assert now - before <= 2
         before = now
 
@@ -150,13 +166,24 @@ def test_pictures_were_decoded_before_they_are_shown(video: bytes) -> None:
     """With so small a budget that groups come and go, a picture never waits for its group."""
     stage = Background({**PARAMS, "budget_bytes": 6 * GROUP * SIDE * SIDE * 3 // 2}, parts(video))
     clip = stage._clip
-    state = stage.initial_state(3)
+    state = begun(stage, 3)
     for tick in range(600):
         choice = stage.step(state, Cue(float(tick % 100 < 40)))
         for frame in choice.frames:
             group, offset = clip._where[frame]
             assert offset < len(clip._cache[group].frames), tick
         stage.picture(choice)
+
+
+def test_at_rest_no_decoded_picture_is_kept(video: bytes) -> None:
+    stage = background(video)
+    state = begun(stage, 1)
+    shown = [stage.picture(stage.step(state, Cue())) for _ in range(3)]
+    stage.rest()
+    assert count(stage) == 0
+    again = begun(stage, 1)
+    for picture in shown:
+        assert (stage.picture(stage.step(again, Cue())) == picture).all()
 
 
 def test_eyes_are_laid_over_the_frame(video: bytes) -> None:

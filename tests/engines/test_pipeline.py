@@ -140,8 +140,10 @@ def test_the_background_is_told_of_speech_stress_and_clearing(pipeline: Pipeline
     assert [cue.stress > 0 for cue in cues] == [False] * 5 + [True]
 
 
-def test_warming_up_gives_a_rate_and_leaves_no_times(pipeline: Pipeline) -> None:
-    assert pipeline.warm_up(3) > 0
+def test_warming_up_says_what_batches_take_and_leaves_no_times(pipeline: Pipeline) -> None:
+    costs = pipeline.warm_up(3)
+    assert set(costs) == {1, 2, 3} and all(seconds > 0 for seconds in costs.values())
+    pipeline.get_ready(3)
     assert not pipeline.times
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from visavis.engines.stress import StressState, listen
+from visavis.engines.stress import StressState, levels, listen
 
 
 def syllables(levels: list[float], apart: int = 6) -> np.ndarray:
@@ -34,6 +34,17 @@ def test_silence_and_nonsense_stress_nothing() -> None:
     pcm = syllables([0.05] * 6 + [0.3] + [0.05] * 3)
     pcm[640:1280] = np.inf
     assert max(run(pcm)) > 0.5
+
+
+def test_levels_of_a_batch_are_those_of_each() -> None:
+    random = np.random.default_rng(1)
+    for sizes in ([640] * 5, [640, 0, 1600, 3]):
+        sounds = [
+            random.normal(0, 0.1 * n, size).astype(np.float32) for n, size in enumerate(sizes)
+        ]
+        sounds[1][:1] = np.nan
+        assert levels(sounds) == [levels([sound])[0] for sound in sounds]
+    assert levels([]) == []
 
 
 def test_a_louder_microphone_stresses_the_same() -> None:

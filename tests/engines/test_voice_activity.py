@@ -34,6 +34,16 @@ def test_chunks_do_not_matter(cuts: list[int]) -> None:
     assert np.array_equal(listen(np.split(SOUND, sorted(cuts))), WHOLE)
 
 
+def test_sounds_are_quantised_together_as_alone() -> None:
+    broken = np.array([np.nan, np.inf, -2.0, 2.0, 0.5], np.float32)
+    sounds = [SOUND[:640], broken, SOUND[:0], SOUND[700:1400]]
+    together = ACTIVITY.quantised(sounds)
+    for found, sound in zip(together, sounds, strict=True):
+        assert np.array_equal(found, ACTIVITY.quantised([sound])[0]) and found.dtype == np.int16
+    assert together[1].tolist() == [0, 0, -32767, 32767, 16384]
+    assert ACTIVITY.quantised([]) == []
+
+
 def test_an_opinion_comes_with_the_last_sample_of_its_frame() -> None:
     state = ACTIVITY.initial_state()
     assert len(ACTIVITY.step(state, SOUND[:319])) == 0
