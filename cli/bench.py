@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from visavis.cli.bench_capacity import add_parsers
 from visavis.cli.exit_codes import ExitCode
 from visavis.cli.options import PERSON_HELP, Commands, add_json, load, print_json
 
@@ -44,6 +45,13 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         description="Measure the engine alone: milliseconds a stage, frames a second a core.",
     )
     engine.add_argument("--seconds", type=int, default=10, help="length for each batch size (10)")
+    engine.add_argument(
+        "--sessions", type=_count, nargs="+", default=(1, 2, 4), metavar="N", help="at once (1 2 4)"
+    )
+    engine.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where frames are made (cpu)"
+    )
+    engine.add_argument("--backend", metavar="NAME", help="what runs the networks; see doctor")
     batch = kinds.add_parser(
         "batch",
         help="frames of many persons in one batch: what their own weights cost",
@@ -117,6 +125,7 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         default="person",
         help="who answers: the person, or stored pictures (person)",
     )
+    add_parsers(kinds)
     kinds_and_runs = (
         (live, run_live),
         (network, run_network),
@@ -210,7 +219,13 @@ def run_engine(args: argparse.Namespace) -> int:
     """``visavis bench engine``."""
     from visavis.benchmarks import engine
 
-    result = engine.run(load(args.person), seconds=args.seconds)
+    result = engine.run(
+        load(args.person),
+        seconds=args.seconds,
+        sessions=args.sessions,
+        device=args.device,
+        backend=args.backend,
+    )
     if args.json:
         print_json(result)
     else:

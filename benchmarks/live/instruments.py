@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 
 from visavis.benchmarks.live import barcode
 from visavis.benchmarks.live.records import ServerNotes
-from visavis.engines.client import EngineClient, EngineSession, Frame, PersonInfo, SessionStats
+from visavis.engines.client import (
+    EngineClient,
+    EngineLoad,
+    EngineSession,
+    Frame,
+    PersonInfo,
+    SessionStats,
+)
 from visavis.engines.errors import EngineError, EngineFull, UnknownPerson
 from visavis.engines.person import Person
 
@@ -49,13 +56,29 @@ class BarcodeEngine:
         self._folder = folder
         self._numbers = itertools.count(1)
 
-    def persons(self) -> tuple[PersonInfo, ...]:
+    def persons(self) -> Sequence[PersonInfo]:
         """The measured engine's persons."""
         return self._engine.persons()
+
+    def poster(self, person: str) -> bytes:
+        """The measured engine's picture of the person."""
+        return self._engine.poster(person)
+
+    def preview(self, person: str) -> bytes | None:
+        """The measured engine's clip of the person."""
+        return self._engine.preview(person)
+
+    def prepare(self, person: str) -> None:
+        """Let the measured engine load the person."""
+        self._engine.prepare(person)
 
     def capacity(self) -> int:
         """The measured engine's capacity."""
         return self._engine.capacity()
+
+    def load(self) -> EngineLoad:
+        """The measured engine's load."""
+        return self._engine.load()
 
     def open(
         self,
@@ -107,6 +130,10 @@ class _NotedSession:
     def generation(self) -> int:
         return self._session.generation
 
+    @property
+    def phase(self) -> int:
+        return self._session.phase
+
     def push(self, pcm: NDArray[np.float32]) -> None:
         self._notes.pieces.append(pcm.copy())
         self._notes.push_time.append(time.monotonic())
@@ -152,18 +179,37 @@ class EchoEngine:
             lookahead_ms=ECHO_LOOKAHEAD_MS,
             lookaheads_ms=(ECHO_LOOKAHEAD_MS,),
             id=f"{checksum(frames[0]):064x}",
-            poster=poster,
-            preview=None,
+            has_preview=False,
         )
+        self._poster = poster
         self._open = 0
 
-    def persons(self) -> tuple[PersonInfo, ...]:
+    def persons(self) -> Sequence[PersonInfo]:
         """The echo alone."""
         return (self._info,)
+
+    def poster(self, person: str) -> bytes:
+        """What it was given."""
+        self.prepare(person)
+        return self._poster
+
+    def preview(self, person: str) -> bytes | None:
+        """It has none."""
+        self.prepare(person)
+        return None
+
+    def prepare(self, person: str) -> None:
+        """Nothing is loaded later."""
+        if person != self._info.name:
+            raise UnknownPerson(person, (self._info.name,))
 
     def capacity(self) -> int:
         """More than one benchmark opens."""
         return 8
+
+    def load(self) -> EngineLoad:
+        """As if it were the processor's whole work; the echo costs next to nothing."""
+        return EngineLoad(1e4, 1, shares_cores=True)
 
     def open(
         self,
@@ -175,8 +221,7 @@ class EchoEngine:
         on_error: Callable[[EngineError], None] | None = None,
     ) -> EngineSession:
         """Begin a session; it has one look-ahead, and seed and on_error play no part."""
-        if person != self._info.name:
-            raise UnknownPerson(person, (self._info.name,))
+        self.prepare(person)
         if self._open >= self.capacity():
             raise EngineFull(self.capacity())
         self._open += 1
@@ -206,6 +251,7 @@ class _EchoSession:
         self._made = 0
         self._closed = False
         self.generation = 0
+        self.phase = 0
 
     def push(self, pcm: NDArray[np.float32]) -> None:
         with self._lock:

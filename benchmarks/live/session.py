@@ -40,8 +40,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(command: list[str], port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A server in a process of its own, ready; ended when done with.
+def served(
+    command: list[str], port: int, log: Path, *, ready_s: float = READY_TIMEOUT_S
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server in a process of its own, ready within so many seconds; ended when done with.
 
     Raises:
         ConfigError: it did not become ready; the message ends with what it said last.
@@ -49,7 +51,7 @@ def served(command: list[str], port: int, log: Path) -> Iterator[subprocess.Pope
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
     try:
-        _wait_until_ready(process, port, log)
+        _wait_until_ready(process, port, log, ready_s)
         yield process
     finally:
         process.terminate()
@@ -60,8 +62,10 @@ def served(command: list[str], port: int, log: Path) -> Iterator[subprocess.Pope
             process.wait()
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    end = time.monotonic() + READY_TIMEOUT_S
+def _wait_until_ready(
+    process: subprocess.Popen[bytes], port: int, log: Path, seconds: float
+) -> None:
+    end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
