@@ -36,7 +36,7 @@ lint: $(DEV)/.installed
 test: $(DEV)/.installed lint
 	@scripts/install-test-programs
 	@if scripts/check-tracker-python $(TRACKER_PYTHON); then $(MAKE) -s $(TRACKER)/.installed; fi
-	@$(DEV)/bin/python -m pytest -m 'not long'
+	@scripts/run-tests $(DEV)/bin/python
 
 check-long: $(DEV)/.installed
 	@scripts/install-test-programs
