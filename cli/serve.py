@@ -6,17 +6,12 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from visavis.cli.options import (
-    PERSON_HELP,
-    Commands,
-    add_consent,
-    load_to_show,
-    promises_consent,
-)
+from visavis.cli.options import PERSON_HELP, Commands, add_consent, promises_consent
+from visavis.cli.serving_engine import engine_settings, make_engine
 from visavis.engines.errors import ConfigError
 
 if TYPE_CHECKING:
-    from visavis.engines.client import EngineClient
+    from visavis.server.config import ServerConfig
 
 __all__ = ["add_parser"]
 
@@ -25,6 +20,7 @@ Serve the page and the live sessions.
 
     visavis serve                                     on this machine, with the built-in person
     visavis serve --person me.person                  with a person of yours
+    visavis serve --persons FOLDER                    with everybody in a folder
     visavis serve --host 0.0.0.0 --https --token SECRET   for a phone in the same network
 
 A browser gives a page the microphone only on localhost or over https. Without --token the server
@@ -34,7 +30,8 @@ A person whose file does not state that who is shown agreed is refused, unless y
 --i-have-consent.
 
 The environment variables VISAVIS_HOST, VISAVIS_PORT, VISAVIS_PERSON and VISAVIS_I_HAVE_CONSENT=1
-set the defaults. How to go from here to the open internet: docs/network.md.
+set the defaults. How to go from here to the open internet: docs/network.md. How a
+large machine is used: docs/processes.md.
 """
 
 
@@ -51,6 +48,11 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--person", action="append", metavar="P", help=f"{PERSON_HELP}; may be given several times"
     )
+    parser.add_argument(
+        "--persons",
+        metavar="FOLDER",
+        help="show everybody in this folder; who is asked for is loaded then",
+    )
     add_consent(parser)
     access = parser.add_mutually_exclusive_group()
     access.add_argument("--token", help="ask every visitor for this token")
@@ -62,7 +64,33 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         "--max-sessions",
         type=int,
         metavar="N",
-        help="how many people at once (default: measured at start)",
+        help="how many people at once (default: as many as the machine was measured to carry)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that send sound and pictures, beside one that draws; 0 for one process in "
+        "all (default: 0 with 8 cores or fewer, or for at most 20 people; else one for 20 people)",
+    )
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        metavar="B",
+        help="what runs the networks, as `visavis doctor` names it (default: the fastest there is)",
+    )
+    parser.add_argument(
+        "--encoder",
+        choices=("auto", "vp8", "x264", "nvenc"),
+        default="auto",
+        help="what compresses pictures: the processor (vp8, x264) or an NVIDIA card (nvenc); auto "
+        "takes the card where it has such an encoder, else vp8",
+    )
+    parser.add_argument(
+        "--memory",
+        type=int,
+        metavar="MIB",
+        help="what loaded persons may take together (default: a share of what is free)",
     )
     parser.add_argument(
         "--ice-server",
@@ -111,16 +139,53 @@ def run(args: argparse.Namespace) -> int:
         relay_only=args.relay_only,
         announce=args.announce,
         udp_ports=args.udp_ports,
+        encoder=args.encoder,
     )
-    names = tuple(args.person or [os.environ.get("VISAVIS_PERSON") or "presenter"])
-    promised = promises_consent(args)
+    persons = args.person or [name for name in [os.environ.get("VISAVIS_PERSON")] if name]
+    if not persons and args.persons is None:
+        persons = ["presenter"]
+    if args.memory is not None and args.memory < 1:
+        raise ConfigError("--memory must be at least 1 MiB.")
+    settings = engine_settings(
+        persons=persons,
+        folder=args.persons,
+        promised=promises_consent(args),
+        backend=args.backend,
+        sessions=args.max_sessions,
+        memory_mib=args.memory,
+    )
+    if not splits(args.workers, args.max_sessions):
+        return run_server(config, lambda: make_engine(settings))
+    return run_split(config, settings, args)
 
-    def engine() -> EngineClient:
-        from visavis.engines.local import LocalEngine
 
-        return LocalEngine([load_to_show(name, promised=promised) for name in names])
+def splits(workers: int | None, sessions: int | None) -> bool:
+    """Whether to run several processes: as many as were asked for, or by the machine's size."""
+    from visavis.engines.cores import available_cores
+    from visavis.server.front.sharing import wants_workers
 
-    return run_server(config, engine)
+    if workers is None:
+        return wants_workers(available_cores(), sessions)
+    if workers < 0:
+        raise ConfigError("--workers must be at least 0.")
+    return workers > 0
+
+
+def run_split(config: ServerConfig, settings: dict[str, object], args: argparse.Namespace) -> int:
+    """Run as a front, with an engine process and workers."""
+    from visavis.engines.remote.client import RemoteEngine
+    from visavis.server.front.child import python
+    from visavis.server.front.plan import FleetPlan
+    from visavis.server.front.run import run_fleet
+
+    plan = FleetPlan(
+        engine=python("visavis.cli.engine_process"),
+        engine_settings=settings,
+        connect=lambda address, slots: RemoteEngine(address, slots=slots),
+        workers=args.workers,
+        verbose=args.verbose,
+    )
+    return run_fleet(config, plan)
 
 
 def port_range(text: str) -> tuple[int, int]:

@@ -18,13 +18,22 @@ from visavis.server import health, pages, persons, whip
 from visavis.server.config import ServerConfig
 from visavis.server.ice import IceServers
 from visavis.server.limits import RateLimit
+from visavis.server.media.cost import MediaCost, measure
+from visavis.server.media.encoding import find_encoding
 from visavis.server.metrics import Metrics
 from visavis.server.origins import Origins
 from visavis.server.problems import handle_error, handle_http_exception
 from visavis.server.sessions import Sessions
 from visavis.server.ws import connection as ws
 
-__all__ = ["EngineSource", "create_app"]
+__all__ = [
+    "BURST",
+    "CHANGES_BURST",
+    "CHANGES_PER_SECOND",
+    "EngineSource",
+    "create_app",
+    "probe_loop",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +50,8 @@ def create_app(
     engine: EngineSource,
     *,
     on_loaded: Callable[[Exception | None], None] | None = None,
+    on_measured: Callable[[Sessions, MediaCost], None] | None = None,
+    prefix: str = "",
 ) -> Starlette:
     """Build the application.
 
@@ -50,12 +61,15 @@ def create_app(
             a thread after the start and whose engine is closed with the application. Until it has
             returned, ``/readyz`` is not green and sessions are answered 503.
         on_loaded: called on the loop when the engine is there, or with what stood in its way.
+        on_measured: called before that with what a session's pictures and packets cost, which takes
+            two seconds to find out; not measured where None.
+        prefix: what the ids of the sessions begin with.
     """
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        loading = asyncio.create_task(_load(app, engine, on_loaded))
-        probe = asyncio.create_task(_probe_loop(app.state.metrics))
+        loading = asyncio.create_task(_load(app, engine, on_loaded, on_measured, prefix))
+        probe = asyncio.create_task(probe_loop(app.state.metrics))
         try:
             yield
         finally:
@@ -92,12 +106,18 @@ async def _load(
     app: Starlette,
     source: EngineSource,
     on_loaded: Callable[[Exception | None], None] | None,
+    on_measured: Callable[[Sessions, MediaCost], None] | None,
+    prefix: str,
 ) -> None:
     failure: Exception | None = None
     try:
+        config: ServerConfig = app.state.config
+        encoding = await asyncio.to_thread(find_encoding, config.encoder)
         engine = await asyncio.to_thread(source) if callable(source) else source
-        sessions = Sessions(app.state.config, engine, app.state.metrics)
+        sessions = Sessions(config, engine, app.state.metrics, prefix=prefix, encoding=encoding)
         await sessions.warm_up()
+        if on_measured is not None:
+            on_measured(sessions, await asyncio.to_thread(measure, engine, encoding))
         app.state.metrics.watch(sessions.reports, sessions.ended, lambda: sessions.capacity)
         app.state.metrics.ready.set(1)
         app.state.sessions = sessions
@@ -109,7 +129,7 @@ async def _load(
         logger.error("the engine could not be loaded: %s", failure)
 
 
-async def _probe_loop(metrics: Metrics) -> None:
+async def probe_loop(metrics: Metrics) -> None:
     """Measure how late the loop wakes: whatever blocks it blocks every voice."""
     while True:
         due = time.monotonic() + LOOP_PROBE_SECONDS

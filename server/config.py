@@ -9,10 +9,11 @@ from urllib.parse import unquote
 
 from visavis.engines.errors import ConfigError
 
-__all__ = ["IceServer", "ServerConfig", "parse_ice_server"]
+__all__ = ["ENCODERS", "IceServer", "ServerConfig", "parse_ice_server"]
 
 TURN_SECONDS = (60, 86_400)
 LEAST_PORTS = 2
+ENCODERS = ("auto", "vp8", "x264", "nvenc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,9 @@ class ServerConfig:
     """After SIGTERM, sessions may go on for so long."""
     encoder_threads: int | None = None
     """How many frames are compressed at once; by default one per processor, at most 8."""
+    encoder: str = "vp8"
+    """What compresses pictures: ``vp8`` or ``x264`` on the processor, ``nvenc`` on a card, or
+    ``auto``: NVENC where it works, else VP8."""
     requests_per_second: float = 5.0
     """Sessions that one address may ask for, on average."""
 
@@ -92,6 +96,8 @@ class ServerConfig:
             )
         if self.max_sessions is not None and self.max_sessions < 1:
             raise ConfigError("--max-sessions must be at least 1.")
+        if self.encoder not in ENCODERS:
+            raise ConfigError(f"--encoder takes {', '.join(ENCODERS)}, not {self.encoder!r}.")
         servers = [parse_ice_server(server) for server in self.ice_servers]
         if self.turn_secret is not None and not self.turn_secret.strip():
             raise ConfigError("The TURN secret is empty; choose one, or leave --turn-secret away.")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from visavis.server.capacity import PARTS, Capacity
 from visavis.server.media.stats import SessionReport
 
 __all__ = ["Metrics"]
@@ -68,6 +69,25 @@ class Metrics:
             buckets=_seconds(LOOP_DELAY_MS),
             registry=self.registry,
         )
+
+    def divided(self, capacity: Capacity) -> None:
+        """How the machine was divided among its parts."""
+        alone = Gauge(
+            "visavis_capacity_alone_sessions",
+            "What each part would carry if it had the machine to itself.",
+            ["part"],
+            registry=self.registry,
+        )
+        for part in PARTS:
+            alone.labels(part).set(getattr(capacity, part))
+        limit = Gauge(
+            "visavis_capacity_limit",
+            "1 for what there is too little of; asked, where --max-sessions says how many.",
+            ["part"],
+            registry=self.registry,
+        )
+        for part in (*PARTS, "asked"):
+            limit.labels(part).set(part == capacity.limit)
 
     def watch(
         self,

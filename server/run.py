@@ -6,34 +6,41 @@ import asyncio
 import errno
 import gc
 import io
-import signal
+import logging
 import socket
 import sys
-import time
 from collections.abc import Callable
-from types import FrameType
 from typing import TextIO
 from urllib.parse import quote
 
 import qrcode
-import uvicorn
 
 from visavis.engines.client import EngineClient
+from visavis.engines.cores import available_cores
 from visavis.engines.errors import ConfigError
 from visavis.server.app import create_app
+from visavis.server.capacity import Measured, capacity_of
 from visavis.server.config import ServerConfig
+from visavis.server.draining import DrainingServer, uvicorn_config
+from visavis.server.loops import loop_factory
+from visavis.server.media.cost import MediaCost
 from visavis.server.sessions import Sessions
 from visavis.server.tls import Certificate, lan_addresses, local_certificate
-from visavis.server.ws.framing import MAX_MESSAGE_BYTES
 
-__all__ = ["address_to_open", "bind", "run_server"]
+__all__ = ["address_to_open", "bind", "greeting", "run_server", "tls_options"]
+
+logger = logging.getLogger(__name__)
 
 UNREAD_MS = 30_000
 """A connection whose peer reads nothing for so long is dropped by the kernel."""
 
 
 def run_server(
-    config: ServerConfig, engine: Callable[[], EngineClient], *, out: TextIO | None = None
+    config: ServerConfig,
+    engine: Callable[[], EngineClient],
+    *,
+    measure: bool = True,
+    out: TextIO | None = None,
 ) -> int:
     """Serve until SIGINT, or until SIGTERM and the sessions have ended.
 
@@ -43,6 +50,8 @@ def run_server(
     Args:
         config: what to serve.
         engine: makes the engine.
+        measure: whether the costs of a session are measured at start, with a session of the engine;
+            without that the engine alone says how many fit.
         out: where that line goes; standard output by default.
 
     Returns:
@@ -66,21 +75,46 @@ def run_server(
             # for 60 to 100 ms. None of it becomes garbage: it is put out of the collector's sight.
             gc.collect()
             gc.freeze()
-            out.write(_greeting(config, sock.getsockname()[1]))
+            out.write(greeting(config, sock.getsockname()[1]))
             out.flush()
 
-    app = create_app(config, engine, on_loaded=loaded)
-    server = _Server(
-        _uvicorn_config(app, certificate), config.drain_seconds, lambda: app.state.sessions
+    def measured(sessions: Sessions, cost: MediaCost) -> None:
+        capacity = capacity_of(
+            Measured(
+                engine_sessions=sessions.engine.capacity(),
+                load=sessions.engine.load(),
+                encode_seconds=cost.encode_seconds,
+                packet_seconds=cost.packet_seconds,
+                cores=available_cores(),
+                card_frames_per_s=cost.card_frames_per_s,
+            ),
+            asked=config.max_sessions,
+        )
+        sessions.places, sessions.limit = capacity.sessions, capacity.limit
+        app.state.metrics.divided(capacity)
+        logger.info("%s", capacity)
+
+    app = create_app(config, engine, on_loaded=loaded, on_measured=measured if measure else None)
+    server = DrainingServer(
+        uvicorn_config(app, **tls_options(certificate)),
+        config.drain_seconds,
+        lambda: app.state.sessions,
     )
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(server.serve(sockets=[sock]))
     finally:
         sock.close()
     if failure:
         raise failure[0]
     return 0
+
+
+def tls_options(certificate: Certificate | None) -> dict[str, str]:
+    """uvicorn's options for https; none for http."""
+    if certificate is None:
+        return {}
+    return {"ssl_certfile": str(certificate.certificate), "ssl_keyfile": str(certificate.key)}
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -135,7 +169,8 @@ def address_to_open(config: ServerConfig, port: int, lan: tuple[str, ...]) -> st
     return f"{'https' if config.https else 'http'}://{host}:{port}/{query}"
 
 
-def _greeting(config: ServerConfig, port: int) -> str:
+def greeting(config: ServerConfig, port: int) -> str:
+    """The line that says what to open, with a QR code where a phone may come."""
     address = address_to_open(config, port, lan_addresses())
     line = f"Open {address} and talk. Ctrl-C stops.\n"
     if not config.https or config.is_local:
@@ -146,67 +181,3 @@ def _greeting(config: ServerConfig, port: int) -> str:
     code.print_ascii(out=drawing, invert=True)
     hint = "On a phone, scan this, and let the browser trust the certificate, which was made here:"
     return f"{line}{hint}\n{drawing.getvalue()}"
-
-
-def _uvicorn_config(app: object, certificate: Certificate | None) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        lifespan="on",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        ws="websockets-sansio",
-        ws_max_size=MAX_MESSAGE_BYTES,
-        ws_per_message_deflate=False,  # sound and pictures are compressed already
-        timeout_graceful_shutdown=3,
-        ssl_certfile=None if certificate is None else str(certificate.certificate),
-        ssl_keyfile=None if certificate is None else str(certificate.key),
-    )
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, but SIGTERM first lets the sessions end, and no signal is raised again at the end.
-
-    Args:
-        config: uvicorn's.
-        drain_seconds: how long sessions may go on.
-        sessions: the registry, once there is one.
-    """
-
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        drain_seconds: float,
-        sessions: Callable[[], Sessions | None],
-    ) -> None:
-        super().__init__(config)
-        self._drain_seconds = drain_seconds
-        self._drain_until: float | None = None
-        self._sessions = sessions
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Called by the signal handler; a second signal ends at once."""
-        sessions = self._sessions()
-        if self.should_exit:
-            self.force_exit = sig == signal.SIGINT
-        elif sig == signal.SIGTERM and self._drain_until is None and sessions is not None:
-            sessions.draining = True
-            self._drain_until = time.monotonic() + self._drain_seconds
-        else:
-            self.should_exit = True
-
-    async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: whether it is time to shut down."""
-        if self._drain_until is not None:
-            sessions = self._sessions()
-            if not sessions or time.monotonic() > self._drain_until:
-                self.should_exit = True
-        return await super().on_tick(counter)

@@ -73,7 +73,7 @@ async def _open(request: Request) -> Response:
         offer = await read_body(request, MAX_OFFER_BYTES)
         sessions = sessions_of(request)
         identifier, answer = await sessions.open(
-            sessions.person(request.query_params.get("person")),
+            await sessions.people.find(request.query_params.get("person")),
             offer,
             lookahead_ms=_lookahead(request),
             loopback=_is_loopback(request),
@@ -172,7 +172,9 @@ def _lookahead(request: Request) -> int | None:
 
 
 def _prefers_h264(request: Request) -> bool:
-    codec = request.query_params.get("codec", "vp8").lower()
+    codec = request.query_params.get("codec", "").lower()
+    if not codec:
+        return sessions_of(request).encoding.prefers_h264
     if codec not in ("vp8", "h264"):
         raise OfferError("The codec must be vp8 or h264.", status=400)
     return codec == "h264"

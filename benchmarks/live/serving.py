@@ -42,7 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
     config = ServerConfig(
         port=given.port, ice_servers=tuple(given.turn), turn_secret=given.turn_secret
     )
-    return run_server(config, lambda: make_engine(given.leg, given.person, given.folder))
+    # The first session that the engine notes is to be the visitor's.
+    return run_server(
+        config, lambda: make_engine(given.leg, given.person, given.folder), measure=False
+    )
 
 
 if __name__ == "__main__":

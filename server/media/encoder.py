@@ -23,7 +23,15 @@ from numpy.typing import NDArray
 
 from visavis.server.rate.sizes import bitrate_for
 
-__all__ = ["Encoded", "H264Encoder", "VideoEncoder", "Vp8Encoder", "open_encoder"]
+__all__ = [
+    "Encoded",
+    "H264Encoder",
+    "NvencEncoder",
+    "OpenEncoder",
+    "VideoEncoder",
+    "Vp8Encoder",
+    "open_encoder",
+]
 
 VIDEO_TIME_BASE = Fraction(1, 90_000)
 FPS = 25
@@ -204,6 +212,42 @@ class H264Encoder(_Encoder):
             "x264-params": "scenecut=0:sliced-threads=0",
         }
         return _Codec(context, width, height)
+
+
+class NvencEncoder(_Encoder):
+    """H.264 Constrained Baseline by an NVIDIA card, through libavcodec.
+
+    Not run by us yet: no machine of ours had such an encoder. The options are those that NVENC's
+    own guide names for low delay: constant bit rate, no B-frames, no frame held back, and a key
+    frame that is asked for resets the decoder.
+    """
+
+    mime_type = "video/H264"
+
+    def _open(self, width: int, height: int) -> _Codec:
+        context = av.CodecContext.create("h264_nvenc", "w")
+        assert isinstance(context, VideoCodecContext)
+        rate = bitrate_for(width, height)
+        context.max_b_frames = 0
+        context.options = {
+            "preset": "p2",
+            "tune": "ull",
+            "profile": "baseline",
+            "rc": "cbr",
+            "zerolatency": "1",
+            "delay": "0",
+            "bf": "0",
+            "forced-idr": "1",
+            "maxrate": str(rate),
+            "bufsize": str(rate // 4),
+        }
+        return _Codec(context, width, height)
+
+
+class OpenEncoder(Protocol):
+    """Opens the encoder for a codec, at a width and height; called in the pool."""
+
+    def __call__(self, mime_type: str, width: int, height: int, /) -> VideoEncoder: ...
 
 
 def open_encoder(mime_type: str, width: int, height: int) -> VideoEncoder:

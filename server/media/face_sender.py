@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from visavis.engines.client import Frame
 from visavis.server.media.budget import BudgetControl
-from visavis.server.media.encoder import Encoded, VideoEncoder, open_encoder
+from visavis.server.media.encoder import Encoded, OpenEncoder, VideoEncoder, open_encoder
 from visavis.server.media.face import TICK_SECONDS, FaceLine, Job
 from visavis.server.media.stats import MediaObserver, RunningMean
 from visavis.server.media.transport import Transport
@@ -41,6 +41,7 @@ class FaceSender:
     Args:
         size: width and height of the engine's frames.
         encoders: the pool that compresses them; one of this session's is there at a time.
+        open_encoder: opens its encoder, in the pool, when the first frame comes.
         outlet: None while nothing may leave.
         budget: learns how late frames are ready.
         observer: who keeps the histograms.
@@ -52,6 +53,7 @@ class FaceSender:
         size: tuple[int, int],
         *,
         encoders: Executor,
+        open_encoder: OpenEncoder = open_encoder,
         outlet: Callable[[], Outlet | None],
         budget: BudgetControl,
         observer: MediaObserver,
@@ -63,6 +65,7 @@ class FaceSender:
         """Frames that were left out between two that were sent."""
         self._size = size
         self._encoders = encoders
+        self._open_encoder = open_encoder
         self._outlet = outlet
         self._budget = budget
         self._observer = observer
@@ -137,7 +140,7 @@ class FaceSender:
     def _encode(self, job: Job, mime_type: str, rate: int, size: tuple[int, int]) -> Encoded:
         """In the pool."""
         if self._encoder is None:
-            self._encoder = open_encoder(mime_type, *self._size)
+            self._encoder = self._open_encoder(mime_type, *self._size)
         return self._encoder.encode(job.index, job.i420, key=job.key, bit_rate=rate, size=size)
 
     def _encoded(self, future: asyncio.Future[Encoded]) -> None:

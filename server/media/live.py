@@ -21,10 +21,12 @@ from visavis.engines.errors import EngineError
 from visavis.server.config import IceServer
 from visavis.server.errors import NoSuchSession, OfferError
 from visavis.server.media.budget import BudgetControl
+from visavis.server.media.encoder import OpenEncoder, open_encoder
 from visavis.server.media.face import TICK_SECONDS
 from visavis.server.media.face_sender import FaceSender, Outlet
 from visavis.server.media.opus import OpusDecoder, OpusEncoder
 from visavis.server.media.peer import Peer, PeerNetwork
+from visavis.server.media.phase import next_in_phase
 from visavis.server.media.receive import MicrophoneStream
 from visavis.server.media.sdp import Fragment, parse_offer
 from visavis.server.media.stats import MediaObserver, SessionReport
@@ -51,6 +53,7 @@ class MediaOptions:
     ice_servers: Callable[[], Sequence[IceServer]] = tuple
     """Asked for each connection: passwords expire."""
     network: PeerNetwork = field(default_factory=PeerNetwork)
+    open_encoder: OpenEncoder = open_encoder
 
 
 class _Line:
@@ -103,6 +106,12 @@ class _Link(_Line):
             estimate=self.estimate,
             report=self.report,
         )
+
+
+def _give_back(opening: asyncio.Task[EngineSession]) -> None:
+    """Nobody waits for this place any more."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 class LiveSession:
@@ -159,6 +168,7 @@ class LiveSession:
         self._face = FaceSender(
             (person.width, person.height),
             encoders=encoders,
+            open_encoder=options.open_encoder,
             outlet=self._outlet,
             budget=self._budget,
             observer=observer,
@@ -180,16 +190,19 @@ class LiveSession:
             EngineFull: there is no place; nothing was opened.
         """
         offer = parse_offer(offer_text)
-        peer = self.connect(self._peer_for(loopback, prefer_h264))
+        peer = await self.connect(self._peer_for(loopback, prefer_h264))
         return await peer.answer(offer)
 
-    def connect(self, open_transport: Callable[[TransportEvents], AnyTransport]) -> AnyTransport:
+    async def connect(
+        self, open_transport: Callable[[TransportEvents], AnyTransport]
+    ) -> AnyTransport:
         """Take a place in the engine and let the session speak and listen over a transport.
 
         Raises:
             EngineFull: there is no place; nothing was opened.
+            NoSuchSession: it ended meanwhile.
         """
-        self._open_engine()
+        await self._open_engine()
         self._link.session = self
         self._peer = transport = open_transport(self._link.events())
         self._listen(transport)
@@ -243,7 +256,7 @@ class LiveSession:
     async def _change_over(self, transport: Transport, link: _Link) -> None:
         """Leave the old connection for another one; the engine's place is kept or taken again."""
         if self._suspended:
-            self._open_engine()
+            await self._open_engine()
             self._suspended = False
         self._link.session, link.session = None, self
         self._link = link
@@ -310,15 +323,16 @@ class LiveSession:
         await self._stop_pump()
         self._close_engine()
 
-    def resume(self) -> None:
+    async def resume(self) -> None:
         """The peer is back: take a place again and go on.
 
         Raises:
             EngineFull: the place is taken by now.
+            NoSuchSession: it ended meanwhile.
         """
         if not self._suspended or self._closed or not self._connected:
             return
-        self._open_engine()
+        await self._open_engine()
         self._suspended = False
         self._face.pause_over()
         self._start_pump()
@@ -354,7 +368,8 @@ class LiveSession:
 
     # -- the engine -------------------------------------------------------------------------
 
-    def _open_engine(self) -> None:
+    async def _open_engine(self) -> None:
+        """Take a place. An engine in another process must be asked, so it is done in a thread."""
         place = self._place = _Line(self)
         loop = self._loop
         before = self._generation
@@ -378,9 +393,25 @@ class LiveSession:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(end)
 
-        self._engine = self._engine_client.open(
-            self.person.name, on_frame, lookahead_ms=self._lookahead_ms, on_error=on_error
+        opening = asyncio.create_task(
+            asyncio.to_thread(
+                self._engine_client.open,
+                self.person.name,
+                on_frame,
+                lookahead_ms=self._lookahead_ms,
+                on_error=on_error,
+            )
         )
+        try:
+            engine = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_give_back)  # a thread cannot be cancelled
+            raise
+        if self._closed or self._engine is not None:
+            place.session = None
+            engine.close()
+            raise NoSuchSession
+        self._engine = engine
 
     def _close_engine(self) -> None:
         if self._engine is not None:
@@ -398,7 +429,8 @@ class LiveSession:
     # -- the pump ---------------------------------------------------------------------------
 
     def _start_pump(self) -> None:
-        now = self._clock()
+        assert self._engine is not None
+        now = next_in_phase(self._clock(), self._engine.phase, self._lookahead_ms)
         if self._media_origin is None:
             self._media_origin = now
         # Media time goes on through a suspension, in whole ticks.

@@ -30,7 +30,16 @@ from visavis.server.ws.framing import MAX_MESSAGE_BYTES, VERSION
 from visavis.server.ws.hello import Hello, parse_hello
 from visavis.server.ws.transport import SocketTransport
 
-__all__ = ["CLOSE_BASE", "routes"]
+__all__ = [
+    "CLOSE_BASE",
+    "GOODBYES",
+    "MAX_STRANGERS",
+    "first_text",
+    "receive",
+    "refuse",
+    "require_hello_token",
+    "routes",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +67,7 @@ class _Endpoint:
         except WebSocketDisconnect:
             return
         except VisavisError as error:
-            status = await _refuse(socket, error)
+            status = await refuse(socket, error)
             socket.app.state.metrics.sessions_refused.labels(str(status)).inc()
             return
         socket.app.state.metrics.answered((time.monotonic() - started) * 1000)
@@ -71,10 +80,10 @@ class _Endpoint:
             raise Unavailable("Too many connections say nothing.", retry_after=1)
         self._strangers += 1
         try:
-            hello = parse_hello(await _first_text(socket))
+            hello = parse_hello(await first_text(socket))
         finally:
             self._strangers -= 1
-        _require_token(socket, hello)
+        require_hello_token(socket, hello)
         sessions: Sessions | None = state.sessions
         if sessions is None:
             raise Unavailable("The persons are being loaded.", retry_after=LOADING_RETRY_SECONDS)
@@ -85,17 +94,24 @@ class _Endpoint:
             )
         else:
             identifier, transport = await sessions.join(
-                sessions.person(hello.person),
+                await sessions.people.find(hello.person),
                 lambda events: SocketTransport(hello, events),
                 lookahead_ms=hello.lookahead_ms,
+                on_wait=lambda: socket.send_text(json.dumps({"type": "loading"})),
             )
         transport.send_message(_config(socket, sessions, identifier, hello))
         return sessions, identifier, transport
 
 
-async def _first_text(socket: WebSocket) -> str:
+async def first_text(socket: WebSocket) -> str:
+    """The hello, unread.
+
+    Raises:
+        WebSocketDisconnect: there is none.
+        RequestError: it did not come in time, or is no text.
+    """
     try:
-        message = await asyncio.wait_for(_receive(socket), HELLO_SECONDS)
+        message = await asyncio.wait_for(receive(socket), HELLO_SECONDS)
     except TimeoutError:
         raise RequestError("The hello did not come in time.", status=408) from None
     if not isinstance(message, str):
@@ -103,7 +119,7 @@ async def _first_text(socket: WebSocket) -> str:
     return message
 
 
-async def _receive(socket: WebSocket) -> str | bytes:
+async def receive(socket: WebSocket) -> str | bytes:
     """The next message.
 
     Raises:
@@ -120,7 +136,12 @@ async def _receive(socket: WebSocket) -> str | bytes:
     return data
 
 
-def _require_token(connection: HTTPConnection, hello: Hello) -> None:
+def require_hello_token(connection: HTTPConnection, hello: Hello) -> None:
+    """Let the connection pass, by the token in its hello or in its header, or raise.
+
+    Raises:
+        NotAllowed: it is missing or wrong.
+    """
     token = connection.app.state.config.token
     given = None if hello.token is None else f"Bearer {hello.token}"
     given = given or connection.headers.get("authorization")
@@ -150,7 +171,7 @@ def _config(
     }
 
 
-async def _refuse(socket: WebSocket, error: VisavisError) -> int:
+async def refuse(socket: WebSocket, error: VisavisError) -> int:
     """Say why in a message and in the close code; returns the HTTP status."""
     status, sentence, retry_after = describe(error)
     message: dict[str, Any] = {"type": "error", "status": status, "detail": sentence}
@@ -172,7 +193,7 @@ async def _serve(
     transport.begin()
     try:
         while True:
-            transport.take(await _receive(socket))
+            transport.take(await receive(socket))
     except WebSocketDisconnect as gone:
         transport.ended("closed" if gone.code in GOODBYES else "failed")
     except RequestError as error:

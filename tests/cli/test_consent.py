@@ -65,7 +65,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(person, "vet", lambda data: None)
     monkeypatch.setattr(run, "run_server", run_server)
-    monkeypatch.setattr(local, "LocalEngine", lambda given: names.extend(p.name for p in given))
+    monkeypatch.setattr(
+        local, "LocalEngine", lambda given, **_: names.extend(p.name for p in given.persons())
+    )
     monkeypatch.delenv("VISAVIS_I_HAVE_CONSENT", raising=False)
     return names
 

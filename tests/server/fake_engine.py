@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.engines.client import EngineSession, Frame, PersonInfo, SessionStats
+from visavis.engines.client import (
+    PHASES,
+    EngineLoad,
+    EngineSession,
+    Frame,
+    PersonInfo,
+    SessionStats,
+)
 from visavis.engines.errors import EngineError, EngineFull, UnknownPerson
 
 __all__ = ["BITS", "FakeEngine", "draw", "read_index", "read_level"]
@@ -55,8 +62,9 @@ def read_level(luma: NDArray[np.uint8]) -> float:
 
 class _Session:
     def __init__(
-        self, engine: FakeEngine, on_frame: Callable[[Frame], None], lookahead_ms: int
+        self, engine: FakeEngine, on_frame: Callable[[Frame], None], lookahead_ms: int, phase: int
     ) -> None:
+        self.phase = phase
         self.lookahead_ms = lookahead_ms
         self.generation = 0
         self.rendered = 0
@@ -142,9 +150,10 @@ class FakeEngine:
             lookahead_ms=lookahead_ms,
             lookaheads_ms=tuple(sorted({40, lookahead_ms, 160})),
             id="0" * 64,
-            poster=b"\xff\xd8poster",
-            preview=bytes(range(256)) * 4,
+            has_preview=True,
         )
+        self.clip: bytes | None = bytes(range(256)) * 4
+        self.prepared: list[str] = []
         self.render_seconds = render_seconds
         self.sessions: set[_Session] = set()
         self.changed = threading.Condition()
@@ -153,8 +162,28 @@ class FakeEngine:
         self._thread = threading.Thread(target=self._run, name="fake-engine")
         self._thread.start()
 
-    def persons(self) -> tuple[PersonInfo, ...]:
+    def persons(self) -> Sequence[PersonInfo]:
         return (self.person,)
+
+    def poster(self, person: str) -> bytes:
+        self._require(person)
+        return b"\xff\xd8poster"
+
+    def preview(self, person: str) -> bytes | None:
+        self._require(person)
+        return self.clip
+
+    def prepare(self, person: str) -> None:
+        self._require(person)
+        self.prepared.append(person)
+
+    def load(self) -> EngineLoad:
+        return EngineLoad(self._places / 0.6 * 25, 1, shares_cores=True)
+
+    def _require(self, person: str) -> None:
+        names = tuple(one.name for one in self.persons())
+        if person not in names:
+            raise UnknownPerson(person, names)
 
     def capacity(self) -> int:
         return self._places
@@ -173,7 +202,9 @@ class FakeEngine:
         with self.changed:
             if len(self.sessions) >= self._places:
                 raise EngineFull(self._places)
-            session = _Session(self, on_frame, lookahead_ms or self.person.lookahead_ms)
+            phases = [sum(s.phase == phase for s in self.sessions) for phase in range(PHASES)]
+            phase = phases.index(min(phases))
+            session = _Session(self, on_frame, lookahead_ms or self.person.lookahead_ms, phase)
             self.sessions.add(session)
             return session
 

@@ -119,7 +119,9 @@ class SocketClient:
     async def _acknowledge(self) -> None:
         if not self.silent:
             self.unacknowledged = 0
-            await self.socket.send(Packet(Kind.ACKNOWLEDGEMENT, self.received).pack())
+            # Closed meanwhile: what came before that is still to be read.
+            with contextlib.suppress(ConnectionClosed):
+                await self.socket.send(Packet(Kind.ACKNOWLEDGEMENT, self.received).pack())
 
     def _note(self, message: str | bytes) -> None:
         if isinstance(message, str):

@@ -47,7 +47,7 @@ async def test_twice_as_many_as_fit_ask_at_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(live, "Peer", Peer)
     clock = Clock()
     sessions = Sessions(ServerConfig(), engine, Metrics(), clock=clock)
-    person: PersonInfo = sessions.person(None)
+    person: PersonInfo = await sessions.people.find(None)
 
     async def ask() -> str:
         wants = {"lookahead_ms": None, "loopback": True, "prefer_h264": False}

@@ -196,6 +196,11 @@ def test_one_line_says_what_to_open_and_a_signal_ends_in_order(
             )
         with urllib.request.urlopen(f"{line.split()[1]}readyz", context=trust) as response:
             assert response.status == 200
+        with urllib.request.urlopen(f"{line.split()[1]}metrics", context=trust) as response:
+            metrics = response.read().decode()
+        # The machine was divided: the fake engine carries four, whatever else there is.
+        assert 'visavis_capacity_alone_sessions{part="engine"} 4.0' in metrics
+        assert metrics.count('visavis_capacity_limit{part="') == 4
         started = time.monotonic()
         process.send_signal(ending)
         out, err = process.communicate(timeout=10)

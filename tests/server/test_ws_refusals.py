@@ -15,8 +15,8 @@ from tests.server.conftest import Serving, http
 from tests.server.fake_engine import FakeEngine
 from tests.server.peers import Server, tone_bursts
 from tests.server.sockets import SocketClient, hello
+from visavis.server.draining import uvicorn_config
 from visavis.server.origins import is_same_origin
-from visavis.server.run import _uvicorn_config
 from visavis.server.ws import connection
 from visavis.server.ws.framing import MAX_MESSAGE_BYTES, Kind, Packet
 
@@ -175,7 +175,7 @@ async def test_who_says_nothing_is_not_waited_for(
 
 
 def test_the_real_server_takes_no_larger_messages_and_compresses_nothing() -> None:
-    config = _uvicorn_config(object(), None)
+    config = uvicorn_config(object())
     assert config.ws == "websockets-sansio"
     assert config.ws_max_size == MAX_MESSAGE_BYTES
     assert config.ws_per_message_deflate is False
