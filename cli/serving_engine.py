@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from visavis.engines.client import EngineClient
+    from visavis.engines.device import DeviceBackend
 
 __all__ = ["engine_settings", "make_engine"]
+
+logger = logging.getLogger(__name__)
+
+# Of an engine whose frames are made on a GPU. Two threads: one prepares a batch while the other's
+# is drawn. A batch waits so long for the rest of its phase group.
+GPU_THREADS, GPU_GATHER_S = 2, 0.002
 
 
 def engine_settings(
@@ -47,9 +55,11 @@ def make_engine(settings: Mapping[str, Any]) -> EngineClient:
 
     Raises:
         ConfigError: the folder is none, or the backend does not work here.
+        BackendUnavailable: the backend runs on a GPU, and frames cannot be made there.
         PersonFileError: a person that was named is refused.
     """
     from visavis.engines.backends import choose
+    from visavis.engines.errors import BackendUnavailable
     from visavis.engines.file_catalogue import FileCatalogue, PersonSource
     from visavis.engines.local import LocalEngine
     from visavis.engines.pipeline import Pipeline
@@ -66,10 +76,34 @@ def make_engine(settings: Mapping[str, Any]) -> EngineClient:
     )
     backend = choose(settings["backend"])
     memory = settings["memory_mib"]
-    return LocalEngine(
+    engine = partial(
+        LocalEngine,
         catalogue,
         capacity=settings["sessions"],
         memory_bytes=None if memory is None else memory << 20,
-        shares_cores=backend.name.partition(" ")[0].endswith("-cpu"),
-        make_runner=partial(Pipeline, backend=backend, memory=VariantMemory()),
     )
+    on_processor = partial(Pipeline, backend=backend, memory=VariantMemory())
+    if not draws_on_gpu(backend.name):
+        return engine(make_runner=on_processor)
+    from visavis.engines.cuda.cupy_device import CupyDevice
+    from visavis.engines.cuda.runners import ROOM, CudaRunners
+
+    try:
+        device = CupyDevice()
+    except BackendUnavailable as problem:
+        if settings["backend"] != "auto":
+            raise
+        logger.warning("%s The GPU runs networks only; all else is made on the processor.", problem)
+        return engine(make_runner=on_processor)
+    return engine(
+        make_runner=CudaRunners(device, cast("DeviceBackend", backend)),
+        threads=GPU_THREADS,
+        max_batch=ROOM,
+        gather_s=GPU_GATHER_S,
+        shares_cores=False,
+    )
+
+
+def draws_on_gpu(backend: str) -> bool:
+    """Whether a backend of that name runs on a GPU, where frames are then made, too."""
+    return not backend.partition(" ")[0].endswith("-cpu")
