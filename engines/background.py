@@ -28,7 +28,7 @@ __all__ = ["Background", "Clip"]
 
 U8 = NDArray[np.uint8]
 
-BUDGET_BYTES = 128 << 20
+BUDGET_BYTES = 256 << 20
 AHEAD = 28  # ticks
 A_TICK = 2  # pictures that are decoded ahead: a jump shows two places at once
 
@@ -152,7 +152,7 @@ class Background:
     """The stage: what `walk` chooses, as pictures whose heads are where it wants them.
 
     Args:
-        params: of `walk.Walk` and `warp.HeadWarp`; "budget_bytes" for decoded pictures, 128 MiB
+        params: of `walk.Walk` and `warp.HeadWarp`; "budget_bytes" for decoded pictures, 256 MiB
             where it is not given.
         parts: of `walk.Walk` and `warp.HeadWarp`; video, mp4.
 

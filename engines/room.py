@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
+from visavis.engines.background import BUDGET_BYTES
 from visavis.engines.client import PersonInfo
 from visavis.engines.memory import available_bytes
 from visavis.engines.pipeline import Runner
@@ -18,7 +19,7 @@ SMALLEST_BUDGET = 1 << 30
 # runtime copies and reorders the weights; pictures that are decoded; and what the largest batch
 # needs between its layers.
 _COPIES = 8
-_DECODED_BYTES = 128 << 20
+_DECODED_BYTES = BUDGET_BYTES
 _BATCH_BYTES_PER_PIXEL = 64
 
 
