@@ -16,9 +16,10 @@ python=${PYTHON:-python3}
 out=${OUT:-gpu-results}
 total=${TOTAL_SECONDS:-460}
 device=cuda
-# What the GPU image of this project's makers has not; whole sessions need all of it.
+# What an image with torch and cupy usually lacks; whole sessions need all of it.
 packages="av==18.1.* webrtcvad-wheels aiortc==1.16.* aioice pylibsrtp pyee google-crc32c pyopenssl
-cryptography cffi pycparser dnspython ifaddr starlette uvicorn websockets qrcode"
+cryptography cffi pycparser dnspython ifaddr starlette uvicorn websockets qrcode httpx httpcore h11
+anyio certifi idna click"
 
 usage() { sed -n '2,15s/^# \{0,1\}//p' "$0"; }
 
