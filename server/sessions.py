@@ -80,6 +80,8 @@ class Sessions:
         """How many sessions may be live at once; None for what the engine says."""
         self.limit = ""
         """What part of the machine has no more places, where that was measured."""
+        self.of_places: int | None = None
+        """How many the server has, of which these are a share; None where these are all."""
         self.encoding = encoding or Encoding()
         self._prefix = prefix
         self._config = config
@@ -250,7 +252,7 @@ class Sessions:
             if self.draining:
                 raise Unavailable("The server is being stopped.", retry_after=FULL_RETRY_SECONDS)
             if entry.session.state == "suspended" and self.taken > self.capacity:
-                raise ServerFull(self.capacity, self.limit)
+                raise ServerFull(self.of_places or self.capacity, self.limit)
             if entry.session.state == "suspended":
                 await self.people.prepare(entry.session.person.name)
             outcome = await change(entry.session)
@@ -284,7 +286,7 @@ class Sessions:
         elif lookahead_ms not in person.lookaheads_ms:
             raise UnknownLookahead(person.name, lookahead_ms, person.lookaheads_ms)
         if self.taken >= self.capacity or len(self._sessions) >= KEPT_PER_PLACE * self.capacity:
-            raise ServerFull(self.capacity, self.limit)
+            raise ServerFull(self.of_places or self.capacity, self.limit)
         return lookahead_ms
 
     def _admit(self, person: PersonInfo, lookahead_ms: int | None) -> tuple[str, LiveSession]:

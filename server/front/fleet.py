@@ -284,7 +284,7 @@ class Fleet:
     async def _give(self, number: int) -> None:
         client, capacity = self.workers[number], self.capacity
         assert client is not None and capacity is not None
-        places = f"{self.placement.quota(number)} {capacity.limit}"
+        places = f"{self.placement.quota(number)} {capacity.sessions} {capacity.limit}"
         reply = await client.ask("PUT", "/worker", body=places.encode(), seconds=POLL_TIMEOUT)
         if reply.status != 204:
             raise WorkerGone

@@ -163,12 +163,13 @@ async def _report(request: Request) -> Response:
 
 
 async def _set_places(request: Request) -> Response:
-    """The front says how many sessions may be live here, and what limits them."""
+    """The front says how many sessions may be live here, how many in all, and what limits them."""
     sessions = sessions_of(request)
-    places, _, limit = (await read_body(request, 64)).partition(" ")
-    if not places.isdecimal():
-        raise RequestError("Say how many places there are.")
-    sessions.places, sessions.limit = int(places), limit
+    places, _, rest = (await read_body(request, 64)).partition(" ")
+    all_places, _, limit = rest.partition(" ")
+    if not (places.isdecimal() and all_places.isdecimal()):
+        raise RequestError("Say how many places there are, here and in all.")
+    sessions.places, sessions.of_places, sessions.limit = int(places), int(all_places), limit
     return Response(status_code=204)
 
 
