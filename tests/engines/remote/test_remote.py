@@ -366,7 +366,7 @@ def test_the_end_of_a_client_frees_everything() -> None:
         gone = weakref.ref(session)
         built.clients.remove(client)
         del session, client
-        assert gone() is None
+        until(lambda: gone() is None)  # a thread may be about to let go of it
         assert keeps.state().connected
 
 
