@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 from visavis.cli.bench_capacity import add_parsers
+from visavis.cli.bench_options import count, print_result, seconds
 from visavis.cli.exit_codes import ExitCode
-from visavis.cli.options import PERSON_HELP, Commands, add_json, load, print_json
+from visavis.cli.options import PERSON_HELP, Commands, add_json, load
 
 __all__ = ["add_parser"]
 
@@ -46,7 +47,7 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     engine.add_argument("--seconds", type=int, default=10, help="length for each batch size (10)")
     engine.add_argument(
-        "--sessions", type=_count, nargs="+", default=(1, 2, 4), metavar="N", help="at once (1 2 4)"
+        "--sessions", type=count, nargs="+", default=(1, 2, 4), metavar="N", help="at once (1 2 4)"
     )
     engine.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu", help="where frames are made (cpu)"
@@ -62,16 +63,16 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     batch.add_argument(
         "--persons",
-        type=_count,
+        type=count,
         nargs="+",
         default=(1, 8, 64),
         metavar="N",
         help="how many share a batch (1 8 64)",
     )
     batch.add_argument(
-        "--frames", type=_count, default=16, help="of a batch; of more persons one each (16)"
+        "--frames", type=count, default=16, help="of a batch; of more persons one each (16)"
     )
-    batch.add_argument("--repeats", type=_count, default=5, help="of every way (5)")
+    batch.add_argument("--repeats", type=count, default=5, help="of every way (5)")
     batch.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu", help="where to measure (cpu)"
     )
@@ -92,9 +93,9 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="NAME",
         help="a trouble; may be given several times (default: all)",
     )
-    network.add_argument("--before", type=_seconds, default=5, help="seconds that count before (5)")
-    network.add_argument("--during", type=_seconds, default=8, help="seconds of the trouble (8)")
-    network.add_argument("--after", type=_seconds, default=10, help="seconds afterwards (10)")
+    network.add_argument("--before", type=seconds, default=5, help="seconds that count before (5)")
+    network.add_argument("--during", type=seconds, default=8, help="seconds of the trouble (8)")
+    network.add_argument("--after", type=seconds, default=10, help="seconds afterwards (10)")
     network.add_argument(
         "--speech", type=Path, help="what is said (default: the person's own clip)"
     )
@@ -117,7 +118,7 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
             "fit lines through memory, handles, threads, delay and offset."
         ),
     )
-    soak.add_argument("--minutes", type=_seconds, default=30, help="how long (30)")
+    soak.add_argument("--minutes", type=seconds, default=30, help="how long (30)")
     soak.add_argument("--cycles", type=int, help="connect and leave so many times instead")
     soak.add_argument(
         "--leg",
@@ -139,22 +140,6 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         kind.set_defaults(run=run)
 
 
-def _seconds(text: str) -> float:
-    """A positive number, for argparse."""
-    value = float(text)
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not a length of time")
-    return value
-
-
-def _count(text: str) -> int:
-    """A positive whole number, for argparse."""
-    value = int(text)
-    if not 0 < value <= 4096:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of them")
-    return value
-
-
 def run_live(args: argparse.Namespace) -> int:
     """``visavis bench live``."""
     from visavis.benchmarks import live
@@ -166,10 +151,7 @@ def run_live(args: argparse.Namespace) -> int:
         chromium=args.chromium,
         path=args.path,
     )
-    if args.json:
-        print_json(result)
-    else:
-        print(live.table(result))
+    print_result(args, result, live.table(result))
     return ExitCode.OK if result["passed"] else ExitCode.CHECK_FAILED
 
 
@@ -184,10 +166,7 @@ def run_network(args: argparse.Namespace) -> int:
         speech=args.speech,
         chromium=args.chromium,
     )
-    if args.json:
-        print_json(result)
-    else:
-        print(network.table(result))
+    print_result(args, result, network.table(result))
     return ExitCode.OK if result["passed"] else ExitCode.CHECK_FAILED
 
 
@@ -196,10 +175,7 @@ def run_paths(args: argparse.Namespace) -> int:
     from visavis.benchmarks import paths
 
     result = paths.run(person=args.person, seconds=args.seconds, chromium=args.chromium)
-    if args.json:
-        print_json(result)
-    else:
-        print(paths.table(result))
+    print_result(args, result, paths.table(result))
     return ExitCode.OK if result["passed"] else ExitCode.CHECK_FAILED
 
 
@@ -208,10 +184,7 @@ def run_soak(args: argparse.Namespace) -> int:
     from visavis.benchmarks import soak
 
     result = soak.run(person=args.person, leg=args.leg, minutes=args.minutes, cycles=args.cycles)
-    if args.json:
-        print_json(result)
-    else:
-        print(soak.table(result))
+    print_result(args, result, soak.table(result))
     return ExitCode.OK if result["passed"] else ExitCode.CHECK_FAILED
 
 
@@ -226,10 +199,7 @@ def run_engine(args: argparse.Namespace) -> int:
         device=args.device,
         backend=args.backend,
     )
-    if args.json:
-        print_json(result)
-    else:
-        print(engine.table(result))
+    print_result(args, result, engine.table(result))
     return ExitCode.OK
 
 
@@ -240,8 +210,5 @@ def run_batch(args: argparse.Namespace) -> int:
     result = batch.run(
         persons=args.persons, frames=args.frames, device=args.device, repeats=args.repeats
     )
-    if args.json:
-        print_json(result)
-    else:
-        print(batch.table(result))
+    print_result(args, result, batch.table(result))
     return ExitCode.OK

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
+from visavis.cli.bench_options import count, print_result, seconds
 from visavis.cli.exit_codes import ExitCode
-from visavis.cli.options import PERSON_HELP, Commands, add_json, print_json
+from visavis.cli.options import PERSON_HELP, Commands, add_json
 
 __all__ = ["add_parsers"]
 
@@ -35,7 +35,7 @@ def _add_sessions(kinds: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--person", default="presenter", metavar="P", help=PERSON_HELP)
     parser.add_argument(
         "--persons",
-        type=_count,
+        type=count,
         nargs="+",
         default=(1, 8, 64),
         metavar="N",
@@ -43,13 +43,13 @@ def _add_sessions(kinds: Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument(
         "--sessions",
-        type=_count,
+        type=count,
         nargs="+",
         metavar="N",
         help="numbers to try (default: doubling, then halving the gap, up to the knee)",
     )
-    parser.add_argument("--seconds", type=_seconds, default=60, help="of each number (60)")
-    parser.add_argument("--most", type=_count, default=512, help="never more sessions (512)")
+    parser.add_argument("--seconds", type=seconds, default=60, help="of each number (60)")
+    parser.add_argument("--most", type=count, default=512, help="never more sessions (512)")
     parser.add_argument(
         "--codec", choices=("vp8", "h264"), default="vp8", help="what pictures come as (vp8)"
     )
@@ -88,13 +88,13 @@ def _add_peers(kinds: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--person", default="presenter", metavar="P", help=PERSON_HELP)
     parser.add_argument(
         "--batch",
-        type=_count,
+        type=count,
         nargs="+",
         default=(1, 4, 8),
         metavar="N",
         help="frames in a call (1 4 8)",
     )
-    parser.add_argument("--seconds", type=_seconds, default=3, help="of each measurement (3)")
+    parser.add_argument("--seconds", type=seconds, default=3, help="of each measurement (3)")
     parser.add_argument("--network", action="append", metavar="NAME", help="only these")
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu", help="where to measure (cpu)"
@@ -114,8 +114,8 @@ def _add_persons(kinds: Commands[argparse.ArgumentParser]) -> None:
         ),
     )
     parser.add_argument("--person", default="presenter", metavar="P", help=PERSON_HELP)
-    parser.add_argument("--count", type=_count, default=1000, help="how many (1000)")
-    parser.add_argument("--repeats", type=_count, default=5, help="of each listing (5)")
+    parser.add_argument("--count", type=count, default=1000, help="how many (1000)")
+    parser.add_argument("--repeats", type=count, default=5, help="of each listing (5)")
     add_json(parser)
     parser.set_defaults(run=run_persons)
 
@@ -130,29 +130,13 @@ def _add_floor(kinds: Commands[argparse.ArgumentParser]) -> None:
         ),
     )
     parser.add_argument(
-        "--batch", type=_count, nargs="+", default=(1, 64), metavar="N", help="in a call (1 64)"
+        "--batch", type=count, nargs="+", default=(1, 64), metavar="N", help="in a call (1 64)"
     )
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu", help="where to measure (cpu)"
     )
     add_json(parser)
     parser.set_defaults(run=run_floor)
-
-
-def _seconds(text: str) -> float:
-    """A positive number, for argparse."""
-    value = float(text)
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not a length of time")
-    return value
-
-
-def _count(text: str) -> int:
-    """A positive whole number, for argparse."""
-    value = int(text)
-    if not 0 < value <= 4096:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of them")
-    return value
 
 
 def run_sessions(args: argparse.Namespace) -> int:
@@ -171,7 +155,8 @@ def run_sessions(args: argparse.Namespace) -> int:
         speech=args.speech,
         plot=args.plot,
     )
-    return _print(args, result, sessions.table(result))
+    print_result(args, result, sessions.table(result))
+    return ExitCode.OK
 
 
 def run_peers(args: argparse.Namespace) -> int:
@@ -190,7 +175,8 @@ def run_peers(args: argparse.Namespace) -> int:
         networks=args.network,
         plot=args.plot,
     )
-    return _print(args, result, peers.table(result))
+    print_result(args, result, peers.table(result))
+    return ExitCode.OK
 
 
 def run_persons(args: argparse.Namespace) -> int:
@@ -198,7 +184,8 @@ def run_persons(args: argparse.Namespace) -> int:
     from visavis.benchmarks import persons
 
     result = persons.run(person=args.person, count=args.count, repeats=args.repeats)
-    return _print(args, result, persons.table(result))
+    print_result(args, result, persons.table(result))
+    return ExitCode.OK
 
 
 def run_floor(args: argparse.Namespace) -> int:
@@ -206,12 +193,5 @@ def run_floor(args: argparse.Namespace) -> int:
     from visavis.benchmarks import floor
 
     result = floor.run(batches=args.batch, device=args.device)
-    return _print(args, result, floor.table(result))
-
-
-def _print(args: argparse.Namespace, result: dict[str, Any], text: str) -> int:
-    if args.json:
-        print_json(result)
-    else:
-        print(text)
+    print_result(args, result, floor.table(result))
     return ExitCode.OK

@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.engines.remote.pairs import Collector, sound
+from tests.engines.fakes import Collector
+from tests.engines.remote.pairs import sound
 from tests.engines.remote.tick_engine import TickEngine
 from visavis.engines.remote.client import RemoteEngine
 from visavis.engines.remote.serving import serve_engine

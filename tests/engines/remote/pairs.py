@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,12 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.engines.client import EngineClient, Frame
-from visavis.engines.errors import EngineError
+from visavis.engines.client import EngineClient
 from visavis.engines.remote.client import Deadlines, RemoteEngine
 from visavis.engines.remote.host import EngineHost
 
-__all__ = ["QUICK", "Collector", "House", "house", "sound", "until"]
+__all__ = ["QUICK", "House", "house", "sound", "until"]
 
 QUICK = Deadlines(answer=10.0, open=10.0, look=0.02, retry=0.005, longest_retry=0.02)
 
@@ -32,36 +30,6 @@ def until(predicate: Callable[[], Any], seconds: float = 20.0) -> None:
     while not predicate():
         assert time.monotonic() < end
         time.sleep(0.001)
-
-
-class Collector:
-    """Takes frames and errors, and lets a test wait for them."""
-
-    def __init__(self) -> None:
-        self.frames: list[Frame] = []
-        self.errors: list[EngineError] = []
-        self._condition = threading.Condition()
-
-    def on_frame(self, frame: Frame) -> None:
-        with self._condition:
-            self.frames.append(frame)
-            self._condition.notify_all()
-
-    def on_error(self, error: EngineError) -> None:
-        with self._condition:
-            self.errors.append(error)
-            self._condition.notify_all()
-
-    def wait(self, frames: int = 0, errors: int = 0) -> None:
-        with self._condition:
-            arrived = self._condition.wait_for(
-                lambda: len(self.frames) >= frames and len(self.errors) >= errors, timeout=20
-            )
-        assert arrived, f"{len(self.frames)} of {frames} frames, {len(self.errors)} errors"
-
-    @property
-    def indices(self) -> list[int]:
-        return [frame.index for frame in self.frames]
 
 
 class House:

@@ -15,7 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.engines import fakes
-from tests.engines.remote.pairs import Collector, house, sound, until
+from tests.engines.fakes import Collector
+from tests.engines.remote.pairs import house, sound, until
 from tests.engines.remote.tick_engine import DEVICE_LOST, TickEngine, person
 from visavis.engines.client import PHASES
 from visavis.engines.errors import DeviceLost, EngineAway, EngineError, EngineFull

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.engines.remote.pairs import QUICK, Collector, sound, until
+from tests.engines.fakes import Collector
+from tests.engines.remote.pairs import QUICK, sound, until
 from tests.engines.remote.tick_engine import DEVICE_LOST
 from visavis.engines.errors import ConfigError, EngineAway, EngineFull
 from visavis.engines.remote.client import RemoteEngine

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.engines import fakes
-from tests.engines.remote.pairs import QUICK, Collector, House, house, sound, until
+from tests.engines.fakes import Collector
+from tests.engines.remote.pairs import QUICK, House, house, sound, until
 from tests.engines.remote.tick_engine import BREAK, TickEngine, person
 from visavis.engines.client import PHASES, EngineClient, EngineSession, Frame
 from visavis.engines.errors import (

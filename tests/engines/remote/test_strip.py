@@ -8,7 +8,8 @@ import os
 import numpy as np
 import pytest
 
-from tests.engines.remote.pairs import Collector, House, house, sound, until
+from tests.engines.fakes import Collector
+from tests.engines.remote.pairs import House, house, sound, until
 from tests.engines.remote.tick_engine import TickEngine, person
 from visavis.engines.client import Frame
 from visavis.engines.errors import EngineError
