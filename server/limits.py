@@ -1,14 +1,15 @@
-"""How much of a thing one visitor may ask for. Pure but for the request it reads."""
+"""How much of a thing one visitor may ask for."""
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from visavis.server.errors import TooLarge, TooMany
 
-__all__ = ["MAX_FRAGMENT_BYTES", "MAX_OFFER_BYTES", "RateLimit", "read_body"]
+__all__ = ["MAX_FRAGMENT_BYTES", "MAX_OFFER_BYTES", "RateLimit", "check_rate", "read_body"]
 
 MAX_OFFER_BYTES = 64 * 1024
 MAX_FRAGMENT_BYTES = 16 * 1024
@@ -43,6 +44,15 @@ class RateLimit:
         if not allowed:
             wait = int((1 - level) / self._per_second) + 1
             raise TooMany(f"Too many requests; wait {wait} s.", retry_after=wait)
+
+
+def check_rate(connection: HTTPConnection, limit: RateLimit) -> None:
+    """Take one from the bucket of whoever asks, over HTTP or a WebSocket.
+
+    Raises:
+        TooMany: it is empty.
+    """
+    limit.check(connection.client.host if connection.client else "", time.monotonic())
 
 
 async def read_body(request: Request, limit: int) -> str:

@@ -14,6 +14,7 @@ from typing import TextIO
 from urllib.parse import quote
 
 import qrcode
+from starlette.applications import Starlette
 
 from visavis.engines.client import EngineClient
 from visavis.engines.cores import available_cores
@@ -21,16 +22,19 @@ from visavis.engines.errors import ConfigError
 from visavis.server.app import create_app
 from visavis.server.capacity import Measured, capacity_of
 from visavis.server.config import ServerConfig
-from visavis.server.draining import DrainingServer, uvicorn_config
+from visavis.server.draining import Drainable, DrainingServer, uvicorn_config
 from visavis.server.loops import loop_factory
 from visavis.server.media.cost import MediaCost
+from visavis.server.metrics import Metrics
 from visavis.server.sessions import Sessions
 from visavis.server.tls import Certificate, lan_addresses, local_certificate
 
-__all__ = ["address_to_open", "bind", "greeting", "run_server", "tls_options"]
+__all__ = ["Loaded", "address_to_open", "bind", "run_server", "serve_app"]
 
 logger = logging.getLogger(__name__)
 
+Loaded = Callable[[Exception | None], None]
+"""Told that an application has loaded, or what stood in its way."""
 UNREAD_MS = 30_000
 """A connection whose peer reads nothing for so long is dropped by the kernel."""
 
@@ -61,6 +65,41 @@ def run_server(
         ConfigError: the port is taken, or the address is not this machine's.
         VisavisError: the engine could not be made.
     """
+
+    def create(loaded: Loaded) -> Starlette:
+        def measured(sessions: Sessions, cost: MediaCost) -> None:
+            _divide(config, app.state.metrics, sessions, cost)
+
+        app = create_app(
+            config, engine, on_loaded=loaded, on_measured=measured if measure else None
+        )
+        return app
+
+    return serve_app(config, create, lambda app: app.state.sessions, out=out)
+
+
+def serve_app(
+    config: ServerConfig,
+    create: Callable[[Loaded], Starlette],
+    sessions: Callable[[Starlette], Drainable | None],
+    *,
+    out: TextIO | None = None,
+) -> int:
+    """Take the port, serve an application that is still loading, and say when it is there.
+
+    Args:
+        config: what to serve.
+        create: makes the application, which says on the loop when it has loaded, or why not.
+        sessions: of the application, what is let come to its end; None before it has loaded.
+        out: where the address to open goes; standard output by default.
+
+    Returns:
+        0 when it was told to stop.
+
+    Raises:
+        ConfigError: the port is taken, or the address is not this machine's.
+        Exception: what the application said stood in its way.
+    """
     out = out or sys.stdout
     sock = bind(config.host, config.port)
     certificate = local_certificate(lan_addresses()) if config.https else None
@@ -75,30 +114,14 @@ def run_server(
             # for 60 to 100 ms. None of it becomes garbage: it is put out of the collector's sight.
             gc.collect()
             gc.freeze()
-            out.write(greeting(config, sock.getsockname()[1]))
+            out.write(_greeting(config, sock.getsockname()[1]))
             out.flush()
 
-    def measured(sessions: Sessions, cost: MediaCost) -> None:
-        capacity = capacity_of(
-            Measured(
-                engine_sessions=sessions.engine.capacity(),
-                load=sessions.engine.load(),
-                encode_seconds=cost.encode_seconds,
-                packet_seconds=cost.packet_seconds,
-                cores=available_cores(),
-                card_frames_per_s=cost.card_frames_per_s,
-            ),
-            asked=config.max_sessions,
-        )
-        sessions.places, sessions.limit = capacity.sessions, capacity.limit
-        app.state.metrics.divided(capacity)
-        logger.info("%s", capacity)
-
-    app = create_app(config, engine, on_loaded=loaded, on_measured=measured if measure else None)
+    app = create(loaded)
     server = DrainingServer(
-        uvicorn_config(app, **tls_options(certificate)),
+        uvicorn_config(app, **_tls_options(certificate)),
         config.drain_seconds,
-        lambda: app.state.sessions,
+        lambda: sessions(app),
     )
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -110,7 +133,25 @@ def run_server(
     return 0
 
 
-def tls_options(certificate: Certificate | None) -> dict[str, str]:
+def _divide(config: ServerConfig, metrics: Metrics, sessions: Sessions, cost: MediaCost) -> None:
+    """Let in as many as were measured to fit, and say how many that is."""
+    capacity = capacity_of(
+        Measured(
+            engine_sessions=sessions.engine.capacity(),
+            load=sessions.engine.load(),
+            encode_seconds=cost.encode_seconds,
+            packet_seconds=cost.packet_seconds,
+            cores=available_cores(),
+            card_frames_per_s=cost.card_frames_per_s,
+        ),
+        asked=config.max_sessions,
+    )
+    sessions.places, sessions.limit = capacity.sessions, capacity.limit
+    metrics.divided(capacity)
+    logger.info("%s", capacity)
+
+
+def _tls_options(certificate: Certificate | None) -> dict[str, str]:
     """uvicorn's options for https; none for http."""
     if certificate is None:
         return {}
@@ -169,7 +210,7 @@ def address_to_open(config: ServerConfig, port: int, lan: tuple[str, ...]) -> st
     return f"{'https' if config.https else 'http'}://{host}:{port}/{query}"
 
 
-def greeting(config: ServerConfig, port: int) -> str:
+def _greeting(config: ServerConfig, port: int) -> str:
     """The line that says what to open, with a QR code where a phone may come."""
     address = address_to_open(config, port, lan_addresses())
     line = f"Open {address} and talk. Ctrl-C stops.\n"

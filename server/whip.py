@@ -20,7 +20,7 @@ from visavis.engines.errors import VisavisError
 from visavis.server.auth import require_token
 from visavis.server.config import IceServer
 from visavis.server.errors import OfferError, RequestError, Unavailable
-from visavis.server.limits import MAX_FRAGMENT_BYTES, MAX_OFFER_BYTES, RateLimit, read_body
+from visavis.server.limits import MAX_FRAGMENT_BYTES, MAX_OFFER_BYTES, check_rate, read_body
 from visavis.server.media.sdp import parse_fragment
 from visavis.server.problems import handle_error
 from visavis.server.sessions import Sessions
@@ -68,7 +68,7 @@ async def _open(request: Request) -> Response:
     started = time.monotonic()
     try:
         require_token(request)
-        _limit(request, app.open_limit)
+        check_rate(request, app.open_limit)
         _require_type(request, "application/sdp")
         offer = await read_body(request, MAX_OFFER_BYTES)
         sessions = sessions_of(request)
@@ -92,7 +92,7 @@ async def _open(request: Request) -> Response:
 
 async def _resume(request: Request) -> Response:
     require_token(request)
-    _limit(request, request.app.state.open_limit)
+    check_rate(request, request.app.state.open_limit)
     _require_type(request, "application/sdp")
     identifier = request.path_params["id"]
     answer = await sessions_of(request).resume(
@@ -117,7 +117,7 @@ def _answer(request: Request, identifier: str, answer: str, status: int) -> Resp
 
 async def _trickle(request: Request) -> Response:
     require_token(request)
-    _limit(request, request.app.state.change_limit)
+    check_rate(request, request.app.state.change_limit)
     session = sessions_of(request).get(request.path_params["id"])
     _require_type(request, "application/trickle-ice-sdpfrag")
     await session.trickle(parse_fragment(await read_body(request, MAX_FRAGMENT_BYTES)))
@@ -126,7 +126,7 @@ async def _trickle(request: Request) -> Response:
 
 async def _end(request: Request) -> Response:
     require_token(request)
-    _limit(request, request.app.state.change_limit)
+    check_rate(request, request.app.state.change_limit)
     await sessions_of(request).close(request.path_params["id"])
     return Response(status_code=200)
 
@@ -147,13 +147,9 @@ async def _stats(request: Request) -> Response:
 
 async def _clear(request: Request) -> Response:
     require_token(request)
-    _limit(request, request.app.state.change_limit)
+    check_rate(request, request.app.state.change_limit)
     sessions_of(request).get(request.path_params["id"]).clear()
     return Response(status_code=204)
-
-
-def _limit(request: Request, limit: RateLimit) -> None:
-    limit.check(request.client.host if request.client else "", time.monotonic())
 
 
 def _require_type(request: Request, wanted: str) -> None:

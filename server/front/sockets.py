@@ -22,6 +22,7 @@ from visavis.engines.errors import VisavisError
 from visavis.server.errors import Unavailable
 from visavis.server.front.backend import ANSWER_SECONDS, OFFER, WorkerClient, WorkerGone
 from visavis.server.front.fleet import Fleet
+from visavis.server.limits import check_rate
 from visavis.server.ws.connection import (
     GOODBYES,
     MAX_STRANGERS,
@@ -79,7 +80,7 @@ class _Endpoint:
 
     async def _greet(self, socket: WebSocket) -> tuple[str, Hello]:
         state = socket.app.state
-        state.open_limit.check(socket.client.host if socket.client else "", time.monotonic())
+        check_rate(socket, state.open_limit)
         if self._strangers >= MAX_STRANGERS:
             raise Unavailable("Too many connections say nothing.", retry_after=1)
         self._strangers += 1

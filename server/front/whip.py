@@ -12,7 +12,7 @@ from visavis.engines.errors import VisavisError
 from visavis.server.auth import require_token
 from visavis.server.front.backend import OFFER, Reply, WorkerClient, WorkerGone
 from visavis.server.front.fleet import Fleet
-from visavis.server.limits import MAX_FRAGMENT_BYTES, MAX_OFFER_BYTES, RateLimit, read_body
+from visavis.server.limits import MAX_FRAGMENT_BYTES, MAX_OFFER_BYTES, check_rate, read_body
 from visavis.server.problems import handle_error
 from visavis.server.whip import RESUME
 
@@ -28,7 +28,7 @@ async def _open(request: Request) -> Response:
     started = time.monotonic()
     try:
         require_token(request)
-        _limit(request, app.open_limit)
+        check_rate(request, app.open_limit)
         offer = await read_body(request, MAX_OFFER_BYTES)
         reply = await _place(request, app.fleet, offer.encode())
     except VisavisError as error:
@@ -68,20 +68,20 @@ async def _place(request: Request, fleet: Fleet, offer: bytes) -> Reply:
 
 async def _resume(request: Request) -> Response:
     require_token(request)
-    _limit(request, request.app.state.open_limit)
+    check_rate(request, request.app.state.open_limit)
     offer = await read_body(request, MAX_OFFER_BYTES)
     return await _follow(request, offer.encode())
 
 
 async def _trickle(request: Request) -> Response:
     require_token(request)
-    _limit(request, request.app.state.change_limit)
+    check_rate(request, request.app.state.change_limit)
     return await _follow(request, (await read_body(request, MAX_FRAGMENT_BYTES)).encode())
 
 
 async def _change(request: Request) -> Response:
     require_token(request)
-    _limit(request, request.app.state.change_limit)
+    check_rate(request, request.app.state.change_limit)
     return await _follow(request)
 
 
@@ -128,10 +128,6 @@ def _response(reply: Reply) -> Response:
     for link in reply.headers.get_list("Link"):
         response.headers.append("Link", link)
     return response
-
-
-def _limit(request: Request, limit: RateLimit) -> None:
-    limit.check(request.client.host if request.client else "", time.monotonic())
 
 
 def routes() -> list[Route]:

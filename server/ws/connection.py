@@ -23,6 +23,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from visavis.engines.errors import VisavisError
 from visavis.server.auth import is_allowed
 from visavis.server.errors import NoSuchSession, NotAllowed, RequestError, Unavailable
+from visavis.server.limits import check_rate
 from visavis.server.media.voice import LEAD
 from visavis.server.problems import describe
 from visavis.server.sessions import Sessions
@@ -75,7 +76,7 @@ class _Endpoint:
 
     async def _join(self, socket: WebSocket) -> tuple[Sessions, str, SocketTransport]:
         state = socket.app.state
-        state.open_limit.check(socket.client.host if socket.client else "", time.monotonic())
+        check_rate(socket, state.open_limit)
         if self._strangers >= MAX_STRANGERS:
             raise Unavailable("Too many connections say nothing.", retry_after=1)
         self._strangers += 1
