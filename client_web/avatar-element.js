@@ -1,12 +1,17 @@
-// <visavis-avatar src="https://server/" person="NAME" token="..." muted>
+// <visavis-avatar src="https://server/" person="NAME" token="..." mic muted>
 //
-// A person that speaks with a microphone's voice. Attributes: `src` (the server; default: where this
+// A person that speaks with a microphone's voice, or says what a script has. Attributes: `mic` (connects
+// by itself and asks for the microphone as soon as the element is on the page; without it connect() is
+// called), `src` (the server; default: where this
 // file came from), `person` (default: the server's choice), `token`, `muted` (default: present, because
 // hearing oneself late makes it hard to talk), `path` ("webrtc" or "websocket"; default: whichever gets
-// through), `relay` (through TURN alone, to see whether it works). Needs a user gesture before connect().
+// through), `relay` (through TURN alone, to see whether it works). A browser starts sound after a click
+// only; without one the person is seen and not heard.
 
 import { ServerError } from "./api.js";
 import { VisavisClient } from "./client.js";
+import { ASK, Mouthpiece } from "./mouthpiece.js";
+import { watchVoice } from "./speaking.js";
 
 const FIRST_PICTURE = 8000; // ms
 
@@ -21,6 +26,8 @@ style.replaceSync(`
  * Events (CustomEvent, not bubbling):
  *   state  detail {state, attempt?, wait?, away?}: idle, connecting, live, resuming, reconnecting,
  *          closed; see client.js
+ *   connected  the first picture of a connection is on the screen; detail the stream
+ *   speaking   detail boolean: the person begins or ends to speak
  *   stats  detail as stats.js `summarise` returns
  *   path   detail {path, reason}: the way that is being tried; see client.js `ways`
  *   error  detail ServerError: the connection is gone and stays so
@@ -30,7 +37,9 @@ export class VisavisAvatar extends HTMLElement {
 
   #video = document.createElement("video");
   #client = null;
+  #mouthpiece = null;
   #own = null; // a microphone that connect() opened itself
+  #unwatch = null;
 
   state = "idle";
 
@@ -48,6 +57,10 @@ export class VisavisAvatar extends HTMLElement {
 
   connectedCallback() {
     if (!this.hasAttribute("muted") && this.#client === null) this.muted = true;
+    // An element that is moved on the page is taken away and put back: one connection is enough.
+    if (this.hasAttribute("mic") && this.#client === null) {
+      this.connect().catch((error) => this.#emit("error", error));
+    }
   }
 
   disconnectedCallback() {
@@ -85,7 +98,8 @@ export class VisavisAvatar extends HTMLElement {
 
   /**
    * Connects and resolves with the stream when the first picture is on the screen.
-   * `microphone`: a MediaStream; without one the element asks for the microphone itself.
+   * `microphone`: a MediaStream, or false for none: the person says only what `speak` is given.
+   * Without it the element asks for the microphone itself.
    * `steady`: for recording; see client.js. Throws ServerError, or what getUserMedia throws.
    */
   async connect({ microphone = null, steady = false } = {}) {
@@ -101,22 +115,45 @@ export class VisavisAvatar extends HTMLElement {
     client.addEventListener("state", ({ detail }) => client === this.#client && this.#follow(detail));
     let source = microphone;
     if (source === null) {
-      source = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: true } });
+      source = await navigator.mediaDevices.getUserMedia({ audio: ASK });
       if (client !== this.#client) {
         source.getTracks().forEach((track) => track.stop());
         throw new ServerError("gone", "closed while connecting");
       }
       this.#own = source;
     }
+    this.#mouthpiece = new Mouthpiece(client);
+    await this.#mouthpiece.listen(source);
     const person = this.getAttribute("person");
-    const stream = await client.connect({ person, microphone: source, steady });
+    const stream = await client.connect({ person, microphone: this.#mouthpiece.stream, steady });
     await this.#picture(client);
     return stream;
+  }
+
+  /** Lets the person say `audio`; see voice-source.js. Throws ServerError where there is no connection. */
+  async speak(audio) {
+    if (!this.#mouthpiece) throw new ServerError("gone", "there is no connection to speak over");
+    return this.#mouthpiece.speak(audio);
+  }
+
+  /** Barge-in: what was given to `speak` is dropped, and the person stops in the middle of the word. */
+  async clear() {
+    this.#mouthpiece?.clear();
+    await this.#client?.clear();
+  }
+
+  /** As disconnect. */
+  close() {
+    return this.disconnect();
   }
 
   /** Ends the connection. The last picture stays until the next connect(). */
   async disconnect() {
     const client = this.#client;
+    this.#unwatch?.();
+    this.#unwatch = null;
+    void this.#mouthpiece?.close();
+    this.#mouthpiece = null;
     this.#own?.getTracks().forEach((track) => track.stop());
     this.#own = null;
     const closed = client?.close();
@@ -142,8 +179,14 @@ export class VisavisAvatar extends HTMLElement {
     const client = this.#client;
     this.#video.srcObject = client.stream;
     this.#play();
+    this.#unwatch?.();
+    this.#unwatch = watchVoice(client.stream, (speaking) => this.#emit("speaking", speaking));
     void this.#picture(client).then(
-      () => client === this.#client && this.#enter({ state: "live" }),
+      () => {
+        if (client !== this.#client) return;
+        this.#enter({ state: "live" });
+        this.#emit("connected", client.stream);
+      },
       () => {},
     );
   }

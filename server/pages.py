@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from visavis import __version__
 from visavis.server.auth import is_allowed
+from visavis.server.bundle import bundle
 from visavis.server.config import ServerConfig
 from visavis.server.errors import RequestError
 
@@ -22,6 +23,7 @@ TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".d.ts": "text/plain; charset=utf-8",
     ".svg": "image/svg+xml",
     ".png": "image/png",
     ".webmanifest": "application/manifest+json",
@@ -42,6 +44,13 @@ PAGE_POLICY = "; ".join(
     ]
 )
 SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+BUNDLE = "bundle/visavis.js"
+# Pages of other sites may take it, also those that are isolated from others' origins.
+SHARED = {
+    **SAFE,
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
 PAGE_HEADERS = {
     **SAFE,
     "Content-Security-Policy": PAGE_POLICY,
@@ -61,6 +70,7 @@ def load_pages() -> dict[str, bytes]:
                 found[f"{prefix}{entry.name}"] = entry.read_bytes()
 
     walk(files("visavis.client_web"), "")
+    found[BUNDLE] = bundle(found, "visavis.js")
     return found
 
 
@@ -105,12 +115,22 @@ async def _page(request: Request) -> Response:
     return cached(request, pages["index.html"], TYPES[".html"], PAGE_HEADERS)
 
 
+async def _bundle(request: Request) -> Response:
+    body: bytes = request.app.state.pages[BUNDLE]
+    return cached(request, body, TYPES[".js"], SHARED)
+
+
+async def _types(request: Request) -> Response:
+    body: bytes = request.app.state.pages["visavis.d.ts"]
+    return cached(request, body, TYPES[".d.ts"], SHARED)
+
+
 async def _static(request: Request) -> Response:
     name = request.path_params["name"]
     body = request.app.state.pages.get(name)
     if body is None:
         raise RequestError(f"There is no file {name!r}.", status=404)
-    suffix = name[name.rindex(".") :]
+    suffix = next(suffix for suffix in TYPES if name.endswith(suffix))
     return cached(request, body, TYPES[suffix])
 
 
@@ -138,6 +158,8 @@ def routes() -> list[Route]:
     """The routes of this module."""
     return [
         Route("/", _page, methods=["GET"]),
+        Route("/visavis.js", _bundle, methods=["GET"]),
+        Route("/visavis.d.ts", _types, methods=["GET"]),
         Route("/static/{name:path}", _static, methods=["GET"]),
         Route("/config", _config, methods=["GET"]),
     ]

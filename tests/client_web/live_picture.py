@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
 from playwright.sync_api import Page
 
 from tests.client_web.helpers import until
 
-__all__ = ["LOOK", "follows_voice", "look", "moves"]
+__all__ = ["LOOK", "follows_voice", "lag", "look", "moves"]
 
 # Reads the fake engine's picture (tests/server/fake_engine.py): 16 blocks for the index of the
 # frame, a grey one for how loud it was.
@@ -69,3 +70,22 @@ def follows_voice(page: Page) -> None:
             f"{page.evaluate('window.visavis.stats')}"
         )
         heard.append(page.evaluate(LOUDEST))
+
+
+def lag(frames: list[list[float]], loudness: list[float]) -> float:
+    """Milliseconds by which the picture comes after the sound; infinite if it does not follow."""
+    sound = np.asarray(loudness)
+    times = np.arange(len(sound)) / 100
+    shown = np.asarray([[time, level] for time, _, level in frames])
+    picture = np.interp(times, shown[:, 0], shown[:, 1])
+    # A frame shows the loudest moment of its 40 ms: so does this envelope.
+    envelope = np.asarray([sound[i : i + 4].max() for i in range(len(sound) - 3)])
+    picture = picture[: len(envelope)]
+    best, found = -np.inf, 0
+    for shift in range(-30, 31):
+        a = envelope[max(0, -shift) : len(envelope) - max(0, shift)]
+        b = picture[max(0, shift) : len(picture) - max(0, -shift)]
+        score = float(np.corrcoef(a, b)[0, 1])
+        if score > best:
+            best, found = score, shift
+    return 10.0 * found if best > 0.6 else np.inf

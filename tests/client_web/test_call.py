@@ -9,7 +9,7 @@ import pytest
 
 from tests.browser import Served
 from tests.client_web.helpers import Engine, Open, until, wait_for, words
-from tests.client_web.live_picture import LOOK, follows_voice, look, moves
+from tests.client_web.live_picture import LOOK, follows_voice, lag, look, moves
 
 pytestmark = pytest.mark.browser
 
@@ -47,25 +47,6 @@ async () => {{
   return {{frames, loudness, end: clip.currentTime}};
 }}
 """
-
-
-def lag(frames: list[list[float]], loudness: list[float]) -> float:
-    """Milliseconds by which the picture comes after the sound; infinite if it does not follow."""
-    sound = np.asarray(loudness)
-    times = np.arange(len(sound)) / 100
-    shown = np.asarray([[time, level] for time, _, level in frames])
-    picture = np.interp(times, shown[:, 0], shown[:, 1])
-    # A frame shows the loudest moment of its 40 ms: so does this envelope.
-    envelope = np.asarray([sound[i : i + 4].max() for i in range(len(sound) - 3)])
-    picture = picture[: len(envelope)]
-    best, found = -np.inf, 0
-    for shift in range(-30, 31):
-        a = envelope[max(0, -shift) : len(envelope) - max(0, shift)]
-        b = picture[max(0, shift) : len(picture) - max(0, -shift)]
-        score = float(np.corrcoef(a, b)[0, 1])
-        if score > best:
-            best, found = score, shift
-    return 10.0 * found if best > 0.6 else np.inf
 
 
 def test_say_something(open_page: Open, engine: Engine) -> None:

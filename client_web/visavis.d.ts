@@ -1,0 +1,124 @@
+// Types of visavis.js.
+
+export type State = "idle" | "connecting" | "connected" | "live" | "resuming" | "reconnecting" | "closed";
+
+export interface StateDetail {
+  state: State;
+  /** Of a reconnection, from 0. */
+  attempt?: number;
+  /** Milliseconds until the next attempt. */
+  wait?: number;
+  /** The old session could not be resumed in time. */
+  away?: boolean;
+}
+
+/** Once a second. Times in milliseconds; what nobody told is null. */
+export interface Stats {
+  at: number;
+  fps: number;
+  width: number | null;
+  height: number | null;
+  codec: string | null;
+  framesDecoded: number;
+  framesDropped: number;
+  freezes: number;
+  packetsLost: number;
+  packetMs: number | null;
+  videoBufferMs: number | null;
+  audioBufferMs: number | null;
+  decodeMs: number | null;
+  roundTripMs: number | null;
+  /** From the microphone to the picture: the sum of `parts`. */
+  delayMs: number | null;
+  parts: { name: "packet" | "network" | "server" | "buffer" | "decode"; ms: number }[];
+  /** What the server says of the session. */
+  server: Record<string, unknown> | null;
+}
+
+export type ServerErrorKind =
+  | "unreachable"
+  | "starting"
+  | "full"
+  | "token"
+  | "person"
+  | "gone"
+  | "blocked"
+  | "unseen"
+  | "refused";
+
+export class ServerError extends Error {
+  readonly kind: ServerErrorKind;
+  readonly status: number;
+  /** Seconds after which to ask again. */
+  readonly retryAfter: number | null;
+}
+
+/** What `speak` takes: decoded sound, an audio file, or samples in [-1, 1]. */
+export type Speech = AudioBuffer | Blob | ArrayBuffer | { samples: Float32Array; sampleRate: number };
+
+interface AvatarEvents {
+  connected: CustomEvent<MediaStream>;
+  speaking: CustomEvent<boolean>;
+  state: CustomEvent<StateDetail>;
+  stats: CustomEvent<Stats>;
+  error: CustomEvent<ServerError>;
+}
+
+export interface ConnectOptions {
+  /** The server's address. */
+  src: string | URL;
+  /** A person's name; the server's own choice without one. */
+  person?: string | null;
+  token?: string | null;
+  /** true opens the microphone; a MediaStream is taken as it is. */
+  mic?: boolean | MediaStream | null;
+  /** Forces one way; without it whichever gets through. */
+  path?: "webrtc" | "websocket" | null;
+  /** Through TURN alone. */
+  relay?: boolean;
+}
+
+export class Avatar extends EventTarget {
+  /** Face and voice; the same object all its life. */
+  readonly stream: MediaStream;
+  readonly speaking: boolean;
+  readonly state: State;
+  listen(mic: boolean | MediaStream | null): Promise<void>;
+  /** Resolves with true when it was said, with false when it was cleared. */
+  speak(audio: Speech): Promise<boolean>;
+  /** Barge-in. */
+  clear(): Promise<void>;
+  close(): Promise<void>;
+  addEventListener<K extends keyof AvatarEvents>(
+    type: K,
+    listener: (event: AvatarEvents[K]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+}
+
+export function connect(options: ConnectOptions): Promise<Avatar>;
+
+/** <visavis-avatar src person token mic muted path relay> */
+export class VisavisAvatar extends HTMLElement {
+  readonly video: HTMLVideoElement;
+  readonly stream: MediaStream | null;
+  readonly state: State;
+  muted: boolean;
+  connect(options?: { microphone?: MediaStream | false | null; steady?: boolean }): Promise<MediaStream>;
+  speak(audio: Speech): Promise<boolean>;
+  clear(): Promise<void>;
+  close(): Promise<void>;
+  disconnect(): Promise<void>;
+}
+
+/** Puts an avatar in the place of camera and microphone; returns what undoes it. */
+export function replaceCamera(
+  open: (getUserMedia: MediaDevices["getUserMedia"]) => Promise<Avatar> | Avatar,
+  devices?: MediaDevices,
+): () => void;
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "visavis-avatar": VisavisAvatar;
+  }
+}
