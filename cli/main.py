@@ -17,6 +17,7 @@ from visavis.cli import (
     doctor,
     evaluate,
     export,
+    extension,
     finetune,
     info,
     render,
@@ -73,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         bench,
         evaluate,
         doctor,
+        extension,
     ):
         subcommand.add_parser(commands)
     args = parser.parse_args(argv)

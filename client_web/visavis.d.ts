@@ -117,6 +117,9 @@ export function replaceCamera(
   devices?: MediaDevices,
 ): () => void;
 
+/** On a call's page: `replaceCamera` with an avatar that has the real microphone's voice. */
+export function takePart(options: Pick<ConnectOptions, "src" | "person" | "token" | "path">): () => void;
+
 declare global {
   interface HTMLElementTagNameMap {
     "visavis-avatar": VisavisAvatar;

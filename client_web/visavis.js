@@ -4,5 +4,6 @@ import { ServerError } from "./api.js";
 import { Avatar, connect } from "./avatar.js";
 import { VisavisAvatar } from "./avatar-element.js";
 import { replaceCamera } from "./replace-camera.js";
+import { takePart } from "./take-part.js";
 
-export { Avatar, ServerError, VisavisAvatar, connect, replaceCamera };
+export { Avatar, ServerError, VisavisAvatar, connect, replaceCamera, takePart };

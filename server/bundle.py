@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 
-__all__ = ["BundleError", "bundle"]
+__all__ = ["BundleError", "bundle", "script"]
 
 _IMPORT = re.compile(r'^import (?:\{([^}]*)\} from )?"\./([\w-]+\.js)";\n', re.MULTILINE)
 _DECLARED = re.compile(
@@ -41,6 +41,27 @@ def bundle(files: Mapping[str, bytes], entry: str) -> bytes:
     names = exports[entry]
     last = f"export const {{ {', '.join(names)} }} = {_variable(entry)};\n"
     return ("".join(texts) + last).encode()
+
+
+def script(files: Mapping[str, bytes], entry: str, call: str, *arguments: object) -> bytes:
+    """Return a classic script that calls one of the exports of `entry`, and leaves no name behind.
+
+    Args:
+        files, entry: as for :func:`bundle`.
+        call: the export's name.
+        arguments: what JSON can say.
+
+    Raises:
+        BundleError: as there, or there is no such export.
+    """
+    texts, exports = _modules(files, entry)
+    if call not in exports[entry]:
+        raise BundleError(f"{entry} does not export {call!r}.")
+    given = ", ".join(json.dumps(argument) for argument in arguments)
+    body = f"{''.join(texts)}{_variable(entry)}.{call}({given});\n"
+    if "import.meta" in body:
+        raise BundleError(f"{entry} asks where it came from, which a classic script cannot.")
+    return f"(() => {{\n{body}}})();\n".encode()
 
 
 def _modules(files: Mapping[str, bytes], entry: str) -> tuple[list[str], dict[str, list[str]]]:

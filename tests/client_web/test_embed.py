@@ -13,11 +13,19 @@ from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
-from tests.browser import Served, serve_in_thread
+from tests.browser import (
+    Served,
+    chromium_arguments,
+    find_chromium,
+    serve_in_thread,
+    spoken_wave,
+)
 from tests.client_web.helpers import Engine, until
 from tests.client_web.live_picture import LOOK, lag
 from visavis.server.app import create_app
 from visavis.server.config import ServerConfig
+from visavis.server.extension import extension_files, write_extension
+from visavis.server.pages import load_pages
 
 pytestmark = pytest.mark.browser
 
@@ -256,3 +264,36 @@ def test_a_call_site_that_knows_nothing_of_it_gets_the_avatar_for_a_camera(
     assert "fake" in real, "another camera that is chosen is the real one"
     near.evaluate("undo()")
     assert "visavis avatar" not in near.evaluate(listed)
+
+
+def test_the_extension_is_the_camera_of_a_call_site(
+    browser: Browser, site: Served, far: Served, tmp_path: Path
+) -> None:
+    folder = tmp_path / "extension"
+    write_extension(
+        folder,
+        extension_files(
+            load_pages(), server=far.url.rstrip("/"), sites=["http://localhost/*"], token=TOKEN
+        ),
+    )
+    voice = tmp_path / "voice.wav"
+    spoken_wave(voice)
+    context = browser.browser_type.launch_persistent_context(
+        str(tmp_path / "profile"),
+        executable_path=find_chromium(),
+        headless=False,
+        permissions=["microphone", "camera"],
+        args=[
+            *chromium_arguments(voice),
+            "--headless=new",
+            f"--disable-extensions-except={folder}",
+            f"--load-extension={folder}",
+        ],
+    )
+    try:
+        near, other = context.new_page(), context.new_page()
+        near.goto(f"{site.url}examples/call.html?near")
+        other.goto(f"{site.url}examples/call.html")
+        in_a_call(near, other)
+    finally:
+        context.close()
