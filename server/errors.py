@@ -10,6 +10,7 @@
         ├── NoSuchSession      the session does not exist, or no longer
         ├── TooLarge           the body is larger than any honest one
         ├── TooMany            more requests than a person makes
+        ├── TooMuchSpeech      a speech model is too far ahead
         └── Unavailable        not loaded yet, or being stopped
 
 ServerFull stands beside the engine's own EngineFull: all places are taken.
@@ -27,6 +28,7 @@ __all__ = [
     "ServerFull",
     "TooLarge",
     "TooMany",
+    "TooMuchSpeech",
     "Unavailable",
     "WrongResumeToken",
 ]
@@ -92,6 +94,21 @@ class TooMany(RequestError):
     """Requests come faster than a person makes them."""
 
     status = 429
+
+
+class TooMuchSpeech(RequestError):
+    """More speech would wait than may; what was taken before stays.
+
+    Args:
+        seconds: how much may wait.
+    """
+
+    status = 413
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"At most {seconds:g} s of speech may wait; send more when some of it was said."
+        )
 
 
 class Unavailable(RequestError):

@@ -24,6 +24,11 @@ class Pacer:
         self._next = 0
 
     @property
+    def next_index(self) -> int:
+        """The step that is handed out next."""
+        return self._next
+
+    @property
     def next_due(self) -> float:
         """When the next step is due, in seconds of the caller's clock."""
         return self.due(self._next)

@@ -11,16 +11,17 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from visavis.engines.client import EngineClient, EngineSession, Frame, PersonInfo
 from visavis.engines.errors import EngineError
 from visavis.server.config import IceServer
 from visavis.server.errors import NoSuchSession, OfferError
 from visavis.server.media.budget import BudgetControl
+from visavis.server.media.choices import Choices, no_place
 from visavis.server.media.encoder import OpenEncoder, open_encoder
 from visavis.server.media.face import TICK_SECONDS
 from visavis.server.media.face_sender import FaceSender, Outlet
@@ -33,6 +34,7 @@ from visavis.server.media.stats import MediaObserver, SessionReport
 from visavis.server.media.transport import Transport, TransportEvents, VoiceEncoder
 from visavis.server.media.voice import VoiceLine
 from visavis.server.rate.controller import Report
+from visavis.server.speech.stream import SpeechStream
 
 __all__ = ["AnyTransport", "LiveSession", "MediaOptions"]
 
@@ -88,6 +90,10 @@ class _Link(_Line):
         if self.session is not None:
             self.session.clear()
 
+    def control(self, changes: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> None:
+        if self.session is not None:
+            self.session._choices.ask(changes, answer)
+
     def estimate(self, bits_per_second: int) -> None:
         if self.session is not None:
             self.session._face.plan.remb(bits_per_second, self.session._clock())
@@ -103,6 +109,7 @@ class _Link(_Line):
             key_frame=self.key_frame,
             state=self.state,
             clear=self.clear,
+            control=self.control,
             estimate=self.estimate,
             report=self.report,
         )
@@ -162,6 +169,7 @@ class LiveSession:
         self._resumes = 0
         self._pump: asyncio.Task[None] | None = None
         self._microphone = MicrophoneStream(OpusDecoder())
+        self._speech: SpeechStream | None = None
         self._voice_encoder: VoiceEncoder = OpusEncoder()
         self._voice: VoiceLine | None = None
         self._budget = BudgetControl(options.budget_ms / 1000)
@@ -179,6 +187,7 @@ class LiveSession:
         self._stalls = 0
         self._suspended = False
         self._closed = False
+        self._choices = Choices(self._place_taken)
 
     # -- the connection ---------------------------------------------------------------------
 
@@ -251,6 +260,11 @@ class LiveSession:
 
     def _listen(self, transport: Transport) -> None:
         self._microphone.restart(transport.decoder or OpusDecoder())
+        self._speech = transport.speech
+        if self._voice is not None:
+            first = self._voice.listen(self._speech or self._microphone)
+            if self._speech is not None:
+                self._speech.begin(first)
         self._voice_encoder = transport.voice_encoder or OpusEncoder()
 
     async def _change_over(self, transport: Transport, link: _Link) -> None:
@@ -314,6 +328,26 @@ class LiveSession:
                 self._peer.clear(self._generation)
         if self._voice is not None:
             self._voice.clear()
+        if self._speech is not None:
+            self._speech.clear()
+
+    async def control(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Choose how the person is shown; see `engines.client.EngineSession.control`.
+
+        Raises:
+            ControlError: the person does not offer it; everything stays as it was.
+            EngineAway: the engine is away.
+            NoSuchSession: the session has ended.
+            RequestError: it is suspended, and has no place in the engine.
+        """
+        return await self._choices.change(changes)
+
+    def _place_taken(self) -> EngineSession:
+        if self._closed:
+            raise NoSuchSession
+        if self._engine is None:
+            raise no_place()
+        return self._engine
 
     async def suspend(self) -> None:
         """Give the engine's place back while the peer is silent."""
@@ -341,6 +375,7 @@ class LiveSession:
         """End everything and wait for it; may be called again."""
         self._closed = True
         await self._stop_pump()
+        await self._choices.aclose()
         self._close_engine()
         if self._peer is not None:
             await self._peer.aclose()
@@ -393,15 +428,20 @@ class LiveSession:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(end)
 
-        opening = asyncio.create_task(
-            asyncio.to_thread(
-                self._engine_client.open,
-                self.person.name,
-                on_frame,
-                lookahead_ms=self._lookahead_ms,
-                on_error=on_error,
+        choose_again = self._choices.again()
+
+        def take_place() -> EngineSession:
+            session = self._engine_client.open(
+                self.person.name, on_frame, lookahead_ms=self._lookahead_ms, on_error=on_error
             )
-        )
+            try:
+                choose_again(session)
+            except BaseException:
+                session.close()
+                raise
+            return session
+
+        opening = asyncio.create_task(asyncio.to_thread(take_place))
         try:
             engine = await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -435,8 +475,10 @@ class LiveSession:
             self._media_origin = now
         # Media time goes on through a suspension, in whole ticks.
         self._base_tick = -int(-(now - self._media_origin) // TICK_SECONDS)
+        if self._speech is not None:
+            self._speech.begin(0)
         self._voice = VoiceLine(
-            self._microphone,
+            self._speech or self._microphone,
             origin=now,
             lookahead_ms=self._lookahead_ms,
             budget_ms=self._budget.seconds * 1000,
@@ -478,6 +520,8 @@ class LiveSession:
         for step in voice.send(now):
             if self._connected:
                 peer.send_voice(self._voice_encoder.encode(step.pcm), base + step.pts)
+            if self._speech is not None:
+                self._speech.sent(step.index)
         self._face.send(now)
         change = self._budget.plan(now)
         if change:
@@ -521,6 +565,7 @@ class LiveSession:
             receive_depth_ms=round(depth, 2),
             lookahead_ms=self._lookahead_ms,
             budget_ms=round(budget, 2),
+            pace_fps=0.0 if self._engine is None else round(self._engine.pace, 2),
             render_ms=0.0 if engine is None else round(engine.engine_ms_p50, 2),
             encode_ms=round(face.encode_ms, 2),
             server_delay_ms=round(depth + self._lookahead_ms - 20 + budget, 2),

@@ -77,6 +77,7 @@ class Peer:
     """
 
     path = "webrtc"
+    speech = None
     decoder = None
     voice_encoder = None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,17 @@ from visavis.server.media.aiortc_private import PacketHandler
 from visavis.server.media.encoder import Encoded
 from visavis.server.media.receive import Decoder
 from visavis.server.rate.controller import Report
+from visavis.server.speech.stream import SpeechStream
 
 __all__ = ["Transport", "TransportEvents", "VoiceEncoder"]
 
 
 def _ignore(news: object) -> None:
     """For a transport whose peer says nothing of that kind."""
+
+
+def _ignore_choice(changes: object, answer: object) -> None:
+    """For a transport whose peer chooses over HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,8 @@ class TransportEvents:
     """``connected``, ``failed`` or ``closed``."""
     clear: Callable[[], None]
     """The peer interrupts what is being said."""
+    control: Callable[[dict[str, Any], Callable[[dict[str, Any]], None]], None] = _ignore_choice
+    """The peer chooses how it is shown; the second argument takes the answer, a message."""
     estimate: Callable[[int], None] = _ignore
     """How much the peer thinks it can take, in bits per second."""
     report: Callable[[Report], None] = _ignore
@@ -63,6 +70,10 @@ class Transport(Protocol):
     @property
     def decoder(self) -> Decoder | None:
         """Of the microphone's packets; None for Opus."""
+
+    @property
+    def speech(self) -> SpeechStream | None:
+        """What a speech model says, where that stands in a microphone's place."""
 
     @property
     def voice_encoder(self) -> VoiceEncoder | None:

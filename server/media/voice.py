@@ -10,16 +10,16 @@ begins with step ``2 k``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.server.media.clock import STEP_SECONDS, Pacer
 from visavis.server.media.depth import CHUNK
-from visavis.server.media.receive import MicrophoneStream
 from visavis.server.media.resample import DELAY_SAMPLES, Decimator
 
-__all__ = ["LATEST", "LEAD", "VoiceLine", "VoiceStep"]
+__all__ = ["LATEST", "LEAD", "VoiceLine", "VoiceSource", "VoiceStep"]
 
 LEAD = 0.060
 """By so many seconds a voice leaves before its picture.
@@ -48,6 +48,17 @@ class VoiceStep:
         return self.index * CHUNK
 
 
+class VoiceSource(Protocol):
+    """Where a session's sound comes from."""
+
+    @property
+    def shift_seconds(self) -> float:
+        """By how much the last :meth:`pull` wants all further steps to be moved."""
+
+    def pull(self, due: float) -> NDArray[np.float32]:
+        """The step that is due, ``f32[960]`` at 48 kHz."""
+
+
 class VoiceLine:
     """Pure: every call is given the time.
 
@@ -59,7 +70,7 @@ class VoiceLine:
     """
 
     def __init__(
-        self, microphone: MicrophoneStream, *, origin: float, lookahead_ms: int, budget_ms: float
+        self, microphone: VoiceSource, *, origin: float, lookahead_ms: int, budget_ms: float
     ) -> None:
         self._microphone = microphone
         self._decimator = Decimator()
@@ -73,6 +84,11 @@ class VoiceLine:
         self._carry = np.zeros(DELAY_SAMPLES, np.float32)
         self.skipped_steps = 0
         """Steps of voice that were left out because the server itself was stalled."""
+
+    def listen(self, microphone: VoiceSource) -> int:
+        """Take sound from elsewhere; returns the step with which that begins."""
+        self._microphone = microphone
+        return self._pulls.next_index
 
     @property
     def next_due(self) -> float:
@@ -126,3 +142,5 @@ class VoiceLine:
             if position == 0:
                 silent[:FADE_SAMPLES] = self._line[index][:FADE_SAMPLES] * fade
             self._line[index] = silent
+        # What the line lags behind the microphone would be a click in the next step.
+        self._carry = np.zeros_like(self._carry)

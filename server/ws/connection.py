@@ -220,6 +220,9 @@ async def _tell(sessions: Sessions, identifier: str, transport: SocketTransport)
         with contextlib.suppress(NoSuchSession):
             report = dataclasses.asdict(sessions.get(identifier).report())
             transport.send_message({"type": "stats", **report})
+            if transport.speech is not None:
+                waiting = round(transport.speech.waiting_seconds * 1000)
+                transport.send_message({"type": "queue", "waiting_ms": waiting})
 
 
 def routes() -> list[WebSocketRoute]:

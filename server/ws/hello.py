@@ -33,6 +33,9 @@ class Hello:
     """``opus`` or ``pcm16``, the first that was named and is known."""
     face: str
     """``vp8`` or ``h264``, likewise."""
+    queued: bool = False
+    """The microphone is a speech model: its sound comes at any pace and is said at the pace of
+    speech."""
     resume: tuple[str, str] | None = None
     """The id of a session that shall go on, and its resume token."""
 
@@ -80,6 +83,9 @@ def parse_hello(text: str) -> Hello:
         raise OfferError("The microphone must send opus or pcm16.")
     if rate not in RATES or isinstance(rate, bool):
         raise OfferError("The microphone's rate must be 16000, 24000 or 48000.")
+    queued = microphone.get("queued", False)
+    if not isinstance(queued, bool) or (queued and codec != "pcm16"):
+        raise OfferError('What is "queued" must come as pcm16.')
     lookahead = message.get("lookahead_ms")
     if lookahead is not None and type(lookahead) is not int:
         raise RequestError('"lookahead_ms" must be a whole number.')
@@ -91,6 +97,7 @@ def parse_hello(text: str) -> Hello:
         microphone_rate=rate,
         voice=_choose(message, "voice", VOICES),
         face=_choose(message, "face", FACES),
+        queued=queued,
         resume=_resume(message),
     )
 

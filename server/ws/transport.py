@@ -9,12 +9,19 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from visavis.server.errors import RequestError, TooMany
+from visavis.server.errors import RequestError, TooMany, TooMuchSpeech
 from visavis.server.limits import RateLimit
 from visavis.server.media.encoder import Encoded
 from visavis.server.media.receive import Decoder
 from visavis.server.media.transport import TransportEvents, VoiceEncoder
-from visavis.server.ws.framing import Kind, parse
+from visavis.server.speech.stream import (
+    MOST_SECONDS,
+    PlaybackEvent,
+    PlaybackFinished,
+    PlaybackStarted,
+    SpeechStream,
+)
+from visavis.server.ws.framing import Kind, Packet, parse
 from visavis.server.ws.hello import Hello, parse_text
 from visavis.server.ws.outbox import GIVE_UP, Outbox
 from visavis.server.ws.sound import Pcm16Decoder, Pcm16Encoder
@@ -61,9 +68,16 @@ class SocketTransport:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.decoder: Decoder | None = None
+        self.speech: SpeechStream | None = None
         self.voice_encoder: VoiceEncoder | None = None
         if hello.microphone == "pcm16":
             self.decoder = Pcm16Decoder(hello.microphone_rate)
+        if hello.queued:
+            self.speech = SpeechStream(self._played)
+            self._speech_decoder = Pcm16Decoder(hello.microphone_rate)
+            self._speech_rate = hello.microphone_rate
+            self._expected: int | None = None
+            self._refused = False
         if hello.voice == "pcm16":
             self.voice_encoder = Pcm16Encoder()
         self.video_mime_type = hello.video_mime_type
@@ -178,6 +192,9 @@ class SocketTransport:
                 if report is not None:
                     self._events.report(report)
             case Kind.MICROPHONE:
+                if self.speech is not None:
+                    self._say(self.speech, packet)
+                    return
                 if len(packet.payload) > LONGEST_PACKET:
                     raise RequestError("A packet has at most 60 ms of sound.", status=413)
                 sequence, timestamp = packet.sequence & 0xFFFF, packet.pts & 0xFFFFFFFF
@@ -192,11 +209,51 @@ class SocketTransport:
                 self._events.key_frame()
             case "clear":
                 self._events.clear()
+            case "control":
+                del message["type"]
+                self._events.control(message, self.send_message)
+            case "end" if self.speech is not None:
+                self.speech.end()
             case "bye":
                 self.close_with(1000, "")
                 self.ended("closed")
             case unknown:
                 raise RequestError(f"There is no message {unknown[:40]!r} here.")
+
+    def _say(self, speech: SpeechStream, packet: Packet) -> None:
+        """Take sound of a speech model, whatever its pace."""
+        if len(packet.payload) % 2:
+            raise RequestError("Speech comes in whole samples of 16 bits.")
+        if self._expected not in (None, packet.sequence):
+            if self._refused:
+                return  # it was on its way when an earlier one was refused
+            raise RequestError(
+                f"Speech comes in order: packet {packet.sequence} is not {self._expected}."
+            )
+        room = MOST_SECONDS - speech.waiting_seconds
+        self._refused = len(packet.payload) / 2 / self._speech_rate > room
+        if self._refused:
+            # Whoever sent it may go on: nothing that was taken is lost, and this can come again.
+            self._expected = packet.sequence
+            sentence = str(TooMuchSpeech(MOST_SECONDS))
+            self.send_message({"type": "refused", "sequence": packet.sequence, "detail": sentence})
+            return
+        self._expected = (packet.sequence + 1) % (1 << 32)
+        speech.put(self._speech_decoder.decode(packet.payload))
+
+    def _played(self, event: PlaybackEvent) -> None:
+        match event:
+            case PlaybackStarted(segment):
+                self.send_message({"type": "playback_started", "segment": segment})
+            case PlaybackFinished(segment, samples, interrupted):
+                self.send_message(
+                    {
+                        "type": "playback_finished",
+                        "segment": segment,
+                        "position_ms": round(samples / 48, 3),
+                        "interrupted": interrupted,
+                    }
+                )
 
     # -- the end ------------------------------------------------------------------------------
 

@@ -17,16 +17,18 @@ MAY_IMPORT = {
     "models": set(),
     "persons": set(),
     "client_web": set(),
+    "clients": set(),
     "server": {"engines", "client_web"},
-    "export": {"engines", "models"},
-    "finetune": {"engines", "models", "export"},
-    "benchmarks": {"engines", "server", "client_web", "persons", "models"},
-    "cli": {"engines", "server", "export", "finetune", "benchmarks", "persons"},
+    "export": {"engines", "models", "persons"},
+    "finetune": {"engines", "models", "export", "persons"},
+    "benchmarks": {"clients", "engines", "server", "client_web", "persons", "models"},
+    "cli": {"clients", "engines", "server", "export", "finetune", "benchmarks", "persons"},
 }
 
 # Libraries a room must not import at all, not even inside a function.
 FORBIDDEN = {
     "engines": {"torch", "asyncio", "aiortc", "starlette", "uvicorn", "onnx", "scipy", "mediapipe"},
+    "clients": {"torch", "numba", "onnx", "onnxruntime", "scipy", "mediapipe", "aiortc", "starlette"},
     "server": {"torch", "numba", "onnx", "onnxruntime", "scipy", "mediapipe"},
     "cli": {"torch", "numba", "onnx", "onnxruntime", "scipy", "mediapipe", "aiortc", "av"},
     "models": {"onnxruntime", "aiortc", "mediapipe"},

@@ -186,3 +186,26 @@ def test_the_head_start_never_asks_for_sound_that_has_not_come(lookahead_ms: int
     run.run(1.5)
     assert run.line.skipped_steps == 0
     assert np.diff([pts for _, pts, _ in run.sent]).tolist() == [960] * (len(run.sent) - 1)
+
+
+def test_after_a_clear_nothing_of_what_was_said_comes_later() -> None:
+    """What the line lags behind the microphone once came out 90 ms after a barge-in, a click."""
+
+    class Cleared:
+        shift_seconds = 0.0
+        loud = True
+
+        def pull(self, due: float) -> NDArray[np.float32]:
+            return np.full(960, 0.5 if self.loud else 0.0, np.float32)
+
+    source = Cleared()
+    line = VoiceLine(source, origin=0.0, lookahead_ms=LOOKAHEAD_MS, budget_ms=BUDGET_MS)
+    sent: list[NDArray[np.float32]] = []
+    for tick in range(60):
+        if tick == 30:
+            line.clear()
+            source.loud = False
+            sent.clear()
+        line.pull(tick * 0.02)
+        sent += [step.pcm for step in line.send(tick * 0.02)]
+    assert not np.concatenate(sent)[240:].any()

@@ -1,0 +1,1 @@
+"""What a speech model says, at whatever pace it comes."""
