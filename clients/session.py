@@ -48,6 +48,7 @@ EVENTS = 400
 """Events that wait to be taken, five seconds of pictures and voice."""
 MAX_MESSAGE = 1 << 20
 PACKET_BYTES = 5760
+LIVE_BYTES = 1920  # 20 ms at 48 kHz
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +96,17 @@ class AvatarSession:
         dropped: pictures and pieces of voice that nobody took in time.
     """
 
-    def __init__(self, socket: ClientConnection, config: dict[str, Any], rate: int) -> None:
+    def __init__(
+        self, socket: ClientConnection, config: dict[str, Any], rate: int, *, live: bool
+    ) -> None:
         self.person: str = config["person"]
         face = config["face"]
         self.width, self.height, self.fps = face["width"], face["height"], face["fps"]
         self.dropped = 0
         self._socket = socket
         self._rate = rate
+        self._live = live
+        self._sent = 0  # samples at 48 kHz
         codec = {"vp8": "vp8", "h264": "h264"}[face["codec"]]
         self._decoder: Any = av.CodecContext.create(codec, "r")
         self._decoder.thread_count = 1
@@ -126,6 +131,7 @@ class AvatarSession:
         token: str | None = None,
         rate: int = 24_000,
         lookahead_ms: int | None = None,
+        live: bool = False,
     ) -> Self:
         """Begin a session.
 
@@ -135,6 +141,8 @@ class AvatarSession:
             token: where the server wants one.
             rate: of the speech, 16000, 24000 or 48000.
             lookahead_ms: one that the person offers; the person's own where None.
+            live: the sound is a microphone's, in step with time: the server then follows its clock,
+                waits for nothing, and there are no segments.
 
         Raises:
             Refused: the server said no.
@@ -149,7 +157,7 @@ class AvatarSession:
             hello: dict[str, Any] = {
                 "type": "hello",
                 "version": 1,
-                "microphone": {"codec": "pcm16", "rate": rate, "queued": True},
+                "microphone": {"codec": "pcm16", "rate": rate, "queued": not live},
                 "voice": ["pcm16"],
                 "face": ["vp8", "h264"],
             }
@@ -157,7 +165,7 @@ class AvatarSession:
             hello |= {name: value for name, value in asked.items() if value is not None}
             await socket.send(json.dumps(hello))
             config = await asyncio.wait_for(_answer(socket), OPEN_SECONDS)
-            return cls(socket, config, rate)
+            return cls(socket, config, rate, live=live)
         except (ConnectionClosed, TimeoutError) as error:
             raise ClientError(f"{server} did not answer.") from error
         except BaseException:
@@ -187,20 +195,28 @@ class AvatarSession:
         """
         if len(pcm16) % 2:
             raise ValueError("PCM16 comes in whole samples")
-        for start in range(0, len(pcm16), PACKET_BYTES):
-            piece = pcm16[start : start + PACKET_BYTES]
+        most = LIVE_BYTES * self._rate // RATE if self._live else PACKET_BYTES
+        for start in range(0, len(pcm16), most):
+            piece = pcm16[start : start + most]
             seconds = len(piece) / 2 / self._rate
-            while self._waiting() + seconds > MOST_AHEAD_SECONDS:
+            while not self._live and self._waiting() + seconds > MOST_AHEAD_SECONDS:
                 self._check()
                 await asyncio.sleep(0.1)
-            await self._send(pack(Kind.MICROPHONE, self._sequence, 0, piece))
+            await self._send(pack(Kind.MICROPHONE, self._sequence, self._sent, piece))
             self._open = True
             self._sequence += 1
+            self._sent += len(piece) // 2 * (RATE // self._rate)
             self._ahead = self._waiting() + seconds
             self._ahead_at = time.monotonic()
 
     async def end_segment(self) -> int:
-        """End the present segment; returns its number, by which the playback events name it."""
+        """End the present segment; returns its number, by which the playback events name it.
+
+        Raises:
+            ValueError: a microphone has no segments.
+        """
+        if self._live:
+            raise ValueError("a live microphone has no segments")
         await self._send(json.dumps({"type": "end"}))
         self._segment, self._open = self._segment + 1, False
         return self._segment - 1

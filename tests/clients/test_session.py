@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -31,10 +32,14 @@ from visavis.server.config import ServerConfig
 RATE = 24_000
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
+TOKEN = "secret"
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Served]:
+    """A real server with the fake engine, ready."""
     engine = FakeEngine(places=4)
-    config = ServerConfig(requests_per_second=50, token="secret")
+    config = ServerConfig(requests_per_second=50, token=TOKEN)
     with serve_in_thread(create_app(config, engine)) as served:
         deadline = time.monotonic() + 20
         while httpx.get(f"{served.url}readyz").status_code != 200:
@@ -42,6 +47,12 @@ def served() -> Iterator[Served]:
             time.sleep(0.05)
         yield served
     engine.close()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    with running() as served:
+        yield served
 
 
 def tone(seconds: float) -> bytes:
