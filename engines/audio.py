@@ -108,6 +108,7 @@ class LogMel:
         self.params = p
         self.bands = int(p["bands"])
         self.size = self.bands + EXTRA
+        self.rows = 4  # a tick
         bank = _filter_bank(self.bands, p["low_hz"], p["high_hz"], p["warp"])
         window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
         self._window = window

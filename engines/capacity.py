@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-__all__ = ["SHARE", "BatchCosts", "batch_seconds", "frames_per_second", "sessions_carried", "worst"]
+__all__ = [
+    "SHARE",
+    "BatchCosts",
+    "batch_seconds",
+    "frames_per_second",
+    "in_time",
+    "sessions_carried",
+    "worst",
+]
 
 BatchCosts = Mapping[int, float]
 """Seconds that a batch takes, by how many sessions are in it; 1 is among them."""
@@ -82,6 +90,15 @@ def frames_per_second(costs: BatchCosts, *, threads: int) -> float:
     """Return what all threads make together: the lower one of single sessions and full batches."""
     largest = max(costs)
     return threads * min(1.0 / costs[1], largest / costs[largest])
+
+
+def in_time(many: Sequence[BatchCosts], *, fps: int = 25) -> Sequence[BatchCosts]:
+    """Return the costs of persons whose pictures are made in time; all, where none's are.
+
+    A person that no thread shows at `fps` has a thread to itself whenever it is shown. How many
+    sessions of the others fit is not its to say.
+    """
+    return [costs for costs in many if costs[1] <= 1.0 / fps] or many
 
 
 def worst(many: Sequence[BatchCosts]) -> BatchCosts:

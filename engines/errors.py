@@ -13,6 +13,7 @@
     ├── DeletionError        something cannot be deleted, or not all of it
     ├── DeviationError       a network does not compute what the trained one does
     └── EngineError          the engine cannot do what was asked
+        ├── ControlError     a person does not offer what a visitor chose
         ├── EngineFull       the engine carries as many sessions as it can
         ├── NoRoom           the persons in use leave no memory for one more
         ├── EngineAway       the engine's process does not answer
@@ -28,6 +29,7 @@ __all__ = [
     "AudioInputError",
     "BackendUnavailable",
     "ConfigError",
+    "ControlError",
     "DeletionError",
     "DeviationError",
     "DeviceLost",
@@ -165,6 +167,10 @@ class DeviationError(VisavisError):
 
 class EngineError(VisavisError):
     """The engine cannot do what was asked of it."""
+
+
+class ControlError(EngineError):
+    """A person does not offer what was asked of it; the session goes on as it was."""
 
 
 class EngineFull(EngineError):

@@ -205,6 +205,10 @@ class Tract:
             np.zeros(lookahead_ms // FRAME_MS, np.bool_),
         )
 
+    def restarted(self, state: TractState) -> TractState:
+        """Return the state of a session whose sound was taken back."""
+        return self.initial_state(state.lookahead_ms)
+
     def step(
         self, states: Sequence[TractState], features: F32, voiced: Sequence[Bools]
     ) -> tuple[F32, F32]:

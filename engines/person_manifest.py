@@ -27,6 +27,7 @@ from visavis.engines.provenance import check_made_by
 
 __all__ = [
     "FORMAT",
+    "NOTHING",
     "OPERATIONS",
     "STAGES",
     "GraphSpec",
@@ -42,12 +43,24 @@ FORMAT = 1
 STAGES = ("audio", "motion", "geometry", "raster", "render", "composite", "background")
 OPERATIONS: Mapping[str, str] = {
     "logmel@1": "audio",
+    "cepstra@1": "audio",
     "tract@2": "motion",
+    "windowed@1": "motion",
     "linear@1": "geometry",
+    "mesh@1": "geometry",
     "planes@2": "raster",
+    "attributes@1": "raster",
+    "sketch@1": "raster",
     "graph@1": "render",
+    "graph@2": "render",
     "feather@1": "composite",
+    "paste@1": "composite",
     "walk@2": "background",
+    "footage@1": "background",
+}
+# A place of a person's stages that has nothing to do.
+NOTHING: Mapping[str, frozenset[str]] = {
+    "none@1": frozenset({"geometry", "raster"}),
 }
 VARIANTS = ("fp32", "fp16", "int8")
 BATCH = "N"
@@ -130,7 +143,7 @@ def parse_manifest(value: Mapping[str, Any]) -> Manifest:
     check_keys("person.json", value, _REQUIRED, _OPTIONAL)
     requires = [as_text("requires", item) for item in as_list("requires", value["requires"])]
     for operation in requires:
-        if operation not in OPERATIONS:
+        if operation not in OPERATIONS and operation not in NOTHING:
             raise PersonFileError(
                 f"The file requires {operation!r}, which this version does not know; "
                 "a newer visavis may."
@@ -175,7 +188,7 @@ _FIELDS = (
     "graphs poster consent licence notices contains_licensed made_by parts"
 )
 _REQUIRED = frozenset(_FIELDS.split())
-_OPTIONAL = frozenset({"preview"})
+_OPTIONAL = frozenset({"preview", "controls"})
 _SUFFIXES = (".npy", ".onnx", ".mp4", ".jpg", ".json", ".txt")
 
 
@@ -285,7 +298,7 @@ def _stages(
         entry = as_object(where, value[name])
         check_keys(where, entry, frozenset({"op"}), frozenset({"params", "parts"}))
         op = as_text(f"{where}: op", entry["op"])
-        if OPERATIONS.get(op) != name:
+        if OPERATIONS.get(op) != name and name not in NOTHING.get(op, ()):
             raise PersonFileError(
                 f"The operation {op!r} of the stage {name!r} is not known to this version; "
                 "a newer visavis may know it."

@@ -27,8 +27,8 @@ __all__ = [
     "unpack",
 ]
 
-MAX_FILE_BYTES = 256 << 20
-MAX_PART_BYTES = 128 << 20
+MAX_FILE_BYTES = 1 << 30
+MAX_PART_BYTES = 800 << 20
 MAX_PARTS = 256
 MAX_NAME = 120
 

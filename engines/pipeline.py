@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from visavis.engines.backend import Backend, Feeds, Graph, VariantReport, variants_of
 from visavis.engines.capacity import BatchCosts
+from visavis.engines.controls import Controls, ControlSpec, controls_of
 from visavis.engines.errors import EngineError, PersonFileError, VisavisError
 from visavis.engines.person import Person
 from visavis.engines.probe import probe_voice
 from visavis.engines.render import Crop
-from visavis.engines.stages import Stages, build_stages
+from visavis.engines.stages import Controllable, Stages, build_stages
 from visavis.engines.stress import StressState, follow, levels
 from visavis.engines.variant_memory import VariantMemory, graph_kind, person_kind
 from visavis.engines.walk import Cue
@@ -43,10 +44,11 @@ F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
 
-ROWS = 4  # feature rows of 10 ms in a tick
 EASE_TICKS = 4  # after `clear`, the mouth reaches what the sound asks for within 160 ms
 _PROBE_TICKS = 12
+_PROBE_SECONDS = 6.0  # for who is slower than that, after so much time two ticks will do
 _RATE_RUNS = 5
+_SLOW_SECONDS = 0.2  # a picture: nobody waits for more than one of them to be timed
 _AHEAD = 28  # pictures
 _NO_OPINIONS: Bools = np.zeros(0, np.bool_)
 
@@ -59,6 +61,10 @@ class SessionState:
         lookahead_ms: L of the session.
         audio, voice, motion, background: the stages' own states.
         stress: of the voice.
+        raster: the stage's own state.
+        controls: what the visitor chose.
+        choices: frames from the one that is shown now to the one that is drawn now.
+        played: coefficients of a performance that were shown so far.
         coefficients: f32[C] of the last tick, None before the first.
         ease_from: f32[C], where the mouth was when the session was cleared.
         ease_left: ticks until it is where the sound asks it to be.
@@ -70,6 +76,10 @@ class SessionState:
     voice: Any
     motion: Any
     background: Any
+    raster: Any = None
+    controls: Controls = Controls()
+    choices: deque[Any] = field(default_factory=deque)
+    played: int = 0
     stress: StressState = field(default_factory=StressState)
     coefficients: F32 | None = None
     ease_from: F32 | None = None
@@ -91,6 +101,8 @@ class Work:
         speech: 0 to 1.
         stress: 0 to 1, of the syllable that the head nods with.
         error: why this session cannot go on, or None.
+        choice: the frame that is shown; drawn: the one that the raster draws, the same unless it
+            draws ahead.
     """
 
     state: SessionState
@@ -105,6 +117,7 @@ class Work:
     rows: F32 | None = field(default=None, repr=False)
     voiced: Bools = field(default_factory=lambda: np.zeros(0, np.bool_), repr=False)
     choice: Any = field(default=None, repr=False)
+    drawn: Any = field(default=None, repr=False)
     crop: Crop | None = field(default=None, repr=False)
 
 
@@ -112,6 +125,10 @@ class Runner(Protocol):
     """What an engine needs of a pipeline."""
 
     name: str
+
+    @property
+    def controls(self) -> ControlSpec:
+        """What can be chosen of the person."""
 
     @property
     def batch_key(self) -> Hashable:
@@ -128,6 +145,9 @@ class Runner(Protocol):
             seed: of the idle movement; a random one where None.
             lookahead_ms: one that the person offers; the person's own choice where None.
         """
+
+    def control(self, state: SessionState, controls: Controls) -> None:
+        """Show a session from its next tick on as its visitor chose."""
 
     def look_ahead(self, state: SessionState) -> bool:
         """Do a little of what the first tick would wait for; False where nothing is left to do.
@@ -205,6 +225,7 @@ class Pipeline:
 
     Attributes:
         lookahead_ms: of a session that asks for none.
+        controls: what can be chosen of the person.
         kind: of the person; see `Runner.kind`.
         batch_key: see `Runner.batch_key`. Here only a person's own sessions share a batch.
         variants: what was measured of each graph's variants, by graph; empty if told `variant`, or
@@ -227,6 +248,7 @@ class Pipeline:
     ) -> None:
         self.name = person.name
         self.lookahead_ms = person.lookahead_ms
+        self.controls = controls_of(person)
         self.kind = person_kind(person)
         self.batch_key: Hashable = object()
         if backend is None:
@@ -273,13 +295,29 @@ class Pipeline:
         """Return the state of a session that has heard nothing; see `Runner.initial_state`."""
         stages = self._stages
         lookahead_ms = self.lookahead_ms if lookahead_ms is None else lookahead_ms
-        return SessionState(
+        state = SessionState(
             lookahead_ms=lookahead_ms,
             audio=stages.audio.initial_state(),
             voice=stages.motion.voice_activity.initial_state(),
             motion=stages.motion.initial_state(lookahead_ms),
             background=stages.background.initial_state(seed),
+            raster=stages.raster.initial_state(),
+            choices=deque(maxlen=stages.raster.ahead + 1),
         )
+        self.control(state, self.controls.start)
+        return state
+
+    def control(self, state: SessionState, controls: Controls) -> None:
+        """Do what the visitor chose; see `Runner.control`."""
+        if controls.performance != state.controls.performance:
+            state.played = 0
+        state.controls = controls
+        for stage, own in (
+            (self._stages.motion, state.motion),
+            (self._stages.background, state.background),
+        ):
+            if isinstance(stage, Controllable):
+                stage.apply(own, controls)
 
     def advance(self, work: Sequence[Work]) -> None:
         """Run one tick of each session; see `Work`."""
@@ -314,9 +352,11 @@ class Pipeline:
     def warm_up(self, max_batch: int, clock: Callable[[], float] = time.perf_counter) -> BatchCosts:
         """Compile and run everything up to that batch; see `Runner.warm_up`."""
         self._stages.background.warm_up()
-        costs = {
-            size: self._batch_seconds(size, _RATE_RUNS, clock) for size in _measured(max_batch)
-        }
+        costs: dict[int, float] = {}
+        for size in _measured(max_batch):
+            costs[size] = self._batch_seconds(size, _RATE_RUNS, clock)
+            if costs[size] > _SLOW_SECONDS * size:
+                break
         self.times.clear()
         return costs
 
@@ -342,6 +382,8 @@ class Pipeline:
             for item in work:
                 if item.error is not None:
                     raise EngineError(f"{self.name!r} does not run: {item.error}.") from item.error
+            if len(seconds) > 1 and seconds[-1] > _SLOW_SECONDS * size:
+                break
         return float(np.median(seconds[1:]))
 
     def _hear(self, items: Sequence[Work]) -> None:
@@ -353,45 +395,60 @@ class Pipeline:
         for item, rows, level, samples in zip(items, several, loudness, quantised, strict=True):
             if item.state.coefficients is None:
                 # A tick's rows end where its look-ahead ends; before the first there is nothing.
-                nothing = np.zeros((-len(rows) % ROWS, rows.shape[1]), np.float32)
+                missing = -len(rows) % self._stages.audio.rows
+                nothing = np.zeros((missing, rows.shape[1]), np.float32)
                 rows = np.concatenate((nothing, rows))
             item.rows = rows
             item.stress = follow(item.state.stress, level)
             item.voiced = voice.judge(item.state.voice, samples)
 
     def _move(self, items: Sequence[Work]) -> None:
-        motion = self._stages.motion
+        motion, a_tick = self._stages.motion, self._stages.audio.rows
         # Copies: when the batch fails, each session is run again from where it was.
         states = [
-            motion.initial_state(item.state.lookahead_ms)
-            if item.cleared
-            else copy.copy(item.state.motion)
+            motion.restarted(item.state.motion) if item.cleared else copy.copy(item.state.motion)
             for item in items
         ]
         rows = [item.rows for item in items if item.rows is not None]
         for state, early in zip(states, rows, strict=True):
             # Only a session's first tick has more than its own.
-            for start in range(0, len(early) - ROWS, ROWS):
-                motion.step([state], early[None, start : start + ROWS], [_NO_OPINIONS])
-        features = np.stack([last[-ROWS:] for last in rows])
+            for start in range(0, len(early) - a_tick, a_tick):
+                motion.step([state], early[None, start : start + a_tick], [_NO_OPINIONS])
+        features = np.stack([last[-a_tick:] for last in rows])
         coefficients, speech = motion.step(states, features, [item.voiced for item in items])
         for item, state, wanted, value in zip(items, states, coefficients, speech, strict=True):
             if item.cleared:
                 item.state.ease_from, item.state.ease_left = item.state.coefficients, EASE_TICKS
             item.state.motion = state
+            wanted = self._performed(item.state, wanted)
             item.coefficients = item.state.coefficients = _ease(item.state, wanted)
             item.speech = float(value)
 
+    def _performed(self, state: SessionState, wanted: F32) -> F32:
+        """What a performance says in the place of the voice, where one is played."""
+        if state.controls.performance is None:
+            return wanted
+        rows = self.controls.played[state.controls.performance]
+        state.played += 1
+        performed: F32 = rows[(state.played - 1) % len(rows)]
+        return performed
+
     def _choose_frame(self, item: Work) -> None:
-        cue = Cue(item.speech, item.stress, item.cleared)
-        item.choice = self._stages.background.step(item.state.background, cue)
+        cue = Cue(item.speech, item.stress, item.cleared, item.coefficients)
+        item.drawn = self._stages.background.step(item.state.background, cue)
+        choices = item.state.choices
+        while True:  # at first, what comes before the first frame is the first frame
+            choices.append(item.drawn)
+            if len(choices) == choices.maxlen:
+                break
+        item.choice = choices[0]
 
     def _copy_frame(self, item: Work) -> None:
         item.i420 = self._stages.background.picture(item.choice)
 
     def _draw(self, items: Sequence[Work]) -> None:
         stages = self._stages
-        choices = [item.choice for item in items]
+        choices = [item.drawn for item in items]
         pictures = [item.i420 for item in items if item.i420 is not None]
         coefficients = np.stack(
             [item.coefficients for item in items if item.coefficients is not None]
@@ -401,11 +458,15 @@ class Pipeline:
         planes = self._planes[: len(items)]
         with self._timed("geometry"):
             vertices = stages.geometry.vertices(coefficients, choices)
+        # Copies, as for the motion: a batch that fails has drawn nothing.
+        states = [copy.copy(item.state.raster) for item in items]
         with self._timed("raster"):
-            stages.raster.draw(vertices, coefficients, choices, pictures, planes)
+            stages.raster.draw(vertices, coefficients, choices, pictures, planes, states)
         with self._timed("render"):
-            y, u, v = stages.render.draw(planes, coefficients)
+            shown = [item.choice for item in items]
+            y, u, v = stages.render.draw(planes, coefficients, shown)
         for index, item in enumerate(items):
+            item.state.raster = states[index]
             item.crop = y[index], u[index], v[index]
 
     def _paste(self, item: Work) -> None:
@@ -422,8 +483,10 @@ class Pipeline:
         """Choose the variant of each graph on what the stages feed it."""
         for switch in switches.values():
             switch.kept = []
-        state = self.initial_state(0)
-        for pcm in probe_voice(self.lookahead_ms, _PROBE_TICKS):
+        state, start = self.initial_state(0), time.monotonic()
+        for tick, pcm in enumerate(probe_voice(self.lookahead_ms, _PROBE_TICKS)):
+            if tick > 1 and time.monotonic() - start > _PROBE_SECONDS:
+                break
             item = Work(state, pcm)
             self.advance([item])
             if item.error is not None:

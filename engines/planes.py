@@ -105,6 +105,17 @@ class Planes:
         if self._mask[[0, -1]].any() or self._mask[:, [0, -1]].any():
             raise PersonFileError("The person's mask must end inside its crop.")
 
+    ahead = 0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """P, S/2, S/2."""
+        return self.planes, self.size // 2, self.size // 2
+
+    def initial_state(self) -> None:
+        """Return nothing: a frame is drawn of its own coefficients alone."""
+        return None
+
     def draw(
         self,
         vertices: F32,
@@ -112,6 +123,7 @@ class Planes:
         choices: Sequence[FrameChoice],
         pictures: Sequence[U8],
         out: F32,
+        states: Sequence[None] = (),
     ) -> None:
         """Draw the planes of a batch.
 
@@ -121,6 +133,7 @@ class Planes:
             choices: N, where each crop is.
             pictures: N of uint8[H*3/2, W], I420, before anything is pasted.
             out: f32[N, 38, S/2, S/2], overwritten.
+            states: of `initial_state`; nothing is remembered.
         """
         if vertices.shape[1] != len(self._uv):
             raise PersonFileError("The person's mesh and its texture have other vertices.")

@@ -9,30 +9,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.engines.attributes import AttributeRaster
 from visavis.engines.audio import LogMel
 from visavis.engines.backend import Graph
 from visavis.engines.background import Background
+from visavis.engines.cepstra import Cepstra
 from visavis.engines.composite import Feather
+from visavis.engines.controls import Controls
 from visavis.engines.errors import PersonFileError
+from visavis.engines.footage import Footage
 from visavis.engines.geometry import LinearGeometry
+from visavis.engines.mesh import MeshGeometry
 from visavis.engines.motion import CHANNELS, STEPS, Tract
+from visavis.engines.nothing import NoGeometry, NoRaster
+from visavis.engines.paste import Paste
 from visavis.engines.person import Person
 from visavis.engines.person_manifest import StageSpec
 from visavis.engines.planes import Planes
-from visavis.engines.render import Render
+from visavis.engines.render import FreeRender, Render, RenderStage
+from visavis.engines.sketch import SketchRaster
 from visavis.engines.voice_activity import VoiceActivity
 from visavis.engines.walk import Cue
+from visavis.engines.windowed import Windowed
 
 __all__ = [
     "STAGE_ORDER",
     "AudioStage",
     "BackgroundStage",
     "CompositeStage",
+    "Controllable",
     "GeometryStage",
     "MotionStage",
     "Parts",
@@ -62,39 +72,51 @@ class AudioStage(Protocol):
     """Built as ``Stage(params)``."""
 
     size: int  # F, values in a row
+    rows: int  # R in a tick: 4 of 10 ms, or 2 of 20 ms
 
     def initial_state(self) -> Any: ...
 
     def step(self, state: Any, pcm: F32) -> F32:
-        """Take f32[n] samples, give f32[m, F] rows, one every 10 ms; `state` changes in place."""
+        """Take f32[n] samples, give f32[m, F] rows, R a tick; `state` changes in place."""
 
     def step_many(self, states: Sequence[Any], pcm: Sequence[F32]) -> list[F32]:
         """The same for N sessions, to the last bit. Where it raises, no state has changed."""
 
 
 class MotionStage(Protocol):
-    """Built as ``Stage(params, parts, graph)``."""
+    """Built of its parameters, its parts and a graph. It may have `apply`; see `Controllable`."""
 
     size: int  # C, coefficients
     voice_activity: VoiceActivity  # whose opinions `step` is given
 
     def initial_state(self, lookahead_ms: int) -> Any: ...
 
+    def restarted(self, state: Any) -> Any:
+        """Return the state of a session whose sound was taken back: nothing of it is known."""
+
     def step(
         self, states: Sequence[Any], features: F32, voiced: Sequence[NDArray[np.bool_]]
     ) -> tuple[F32, F32]:
-        """Take f32[N, 4, F] rows, give coefficients f32[N, C] and speech f32[N].
+        """Take f32[N, R, F] rows, give coefficients f32[N, C] and speech f32[N].
 
-        The rows end where the tick's look-ahead L ends, which is the session's own: tick k is given
-        rows 4k + L/10 - 4 to 4k + L/10 - 1, and before the first tick all earlier ones, preceded by
-        rows of zeros to make them a multiple of four. `voiced` is, per session, what
-        `voice_activity` has said since the tick before, bool[n]. States change; their arrays are
-        replaced, not written into, so that a shallow copy undoes a step.
+        The rows end where the tick's look-ahead L ends, which is the session's own: with four rows
+        a tick, tick k is given rows 4k + L/10 - 4 to 4k + L/10 - 1, and before the first tick all
+        earlier ones, preceded by rows of zeros to make them a multiple of R. `voiced` is, per
+        session, what `voice_activity` has said since the tick before, bool[n]. States change; their
+        arrays are replaced, not written into, so that a shallow copy undoes a step.
         """
 
 
+@runtime_checkable
+class Controllable(Protocol):
+    """A stage that does what a visitor chose."""
+
+    def apply(self, state: Any, controls: Controls) -> None:
+        """Change a session's state, in place."""
+
+
 class BackgroundStage(Protocol):
-    """Built as ``Stage(params, parts)``."""
+    """Built as ``Stage(params, parts)``. It may have `apply`; see `Controllable`."""
 
     def warm_up(self) -> None:
         """Run all that a picture may need once, so that nothing compiles later."""
@@ -118,14 +140,28 @@ class GeometryStage(Protocol):
     """Built as ``Stage(params, parts)``."""
 
     def vertices(self, coefficients: F32, choices: Sequence[Any]) -> F32:
-        """Give f32[N, V, 3] in crop pixels, from f32[N, C] and the frames' poses."""
+        """Give f32[N, V, K] from f32[N, C] and the frames' poses, as the raster takes them.
+
+        With `linear@1` K is 3, pixels of the crop; with `mesh@1` it is clip space and attributes.
+        """
 
 
 class RasterStage(Protocol):
-    """Built as ``Stage(params, parts)``."""
+    """Built as ``Stage(params, parts)``.
 
-    planes: int  # P
-    size: int  # S
+    A raster with `ahead` frames draws each so long before it is shown, for a network that looks at
+    what comes after a frame; the frame's coefficients are then those of the frame that is drawn.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """P, H, W."""
+
+    @property
+    def ahead(self) -> int:
+        """How many frames; mostly none."""
+
+    def initial_state(self) -> Any: ...
 
     def draw(
         self,
@@ -134,8 +170,13 @@ class RasterStage(Protocol):
         choices: Sequence[Any],
         pictures: Sequence[U8],
         out: F32,
+        states: Sequence[Any],
     ) -> None:
-        """Draw f32[N, P, S/2, S/2] into `out`, of f32[N, V, 3] and f32[N, C]."""
+        """Draw f32[N, P, H, W] into `out`, of f32[N, V, K] and f32[N, C].
+
+        States change; their arrays are replaced, not written into, so that a shallow copy undoes
+        it. `pictures` are those that are shown now, before anything is pasted.
+        """
 
 
 class CompositeStage(Protocol):
@@ -154,7 +195,7 @@ class Stages:
     background: BackgroundStage
     geometry: GeometryStage
     raster: RasterStage
-    render: Render
+    render: RenderStage
     composite: CompositeStage
 
 
@@ -172,11 +213,15 @@ def build_stages(person: Person, graphs: Mapping[str, Graph]) -> Stages:
         name: _BUILDERS[spec.op](person, spec, graphs) for name, spec in person.stages.items()
     }
     stages = Stages(**built)
-    planes, size = stages.render.planes[0], 2 * stages.render.planes[1]
-    if (stages.raster.planes, stages.raster.size) != (planes, size):
+    if stages.raster.shape != stages.render.planes:
         raise PersonFileError(
-            f"The raster draws {stages.raster.planes} planes for {stages.raster.size} pixels, the "
-            f"renderer takes {planes} for {size}."
+            f"The raster draws planes of shape {stages.raster.shape}, the renderer takes "
+            f"{stages.render.planes}."
+        )
+    if isinstance(stages.motion, Windowed) and stages.audio.size != stages.motion.features:
+        raise PersonFileError(
+            f"The audio gives rows of {stages.audio.size} values, the motion takes "
+            f"{stages.motion.features}."
         )
     if stages.render.coefficients not in (None, (stages.motion.size,)):
         raise PersonFileError(
@@ -200,6 +245,47 @@ def _tract(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> Moti
             f"{len(person.lookaheads_ms)} look-aheads, not {wanted}."
         )
     return Tract(spec.params, person.stage_parts("motion"), graphs[name])
+
+
+def _cepstra(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> AudioStage:
+    return Cepstra(spec.params)
+
+
+def _windowed(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> MotionStage:
+    name = spec.params["graph"]
+    audio = person.stages["audio"]
+    rows = _BUILDERS[audio.op](person, audio, graphs).rows
+    return Windowed(spec.params, person.graphs[name], graphs[name], rows)
+
+
+def _mesh(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> GeometryStage:
+    name = spec.params["graph"]
+    return MeshGeometry(spec.params, person.graphs[name], graphs[name])
+
+
+def _attributes(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> RasterStage:
+    return AttributeRaster(spec.params, person.stage_parts("raster"))
+
+
+def _sketch(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> RasterStage:
+    return SketchRaster(spec.params, person.stage_parts("raster"))
+
+
+def _free_graph(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> RenderStage:
+    name = spec.params["graph"]
+    return FreeRender(spec.params, person.graphs[name], graphs[name])
+
+
+def _paste(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> CompositeStage:
+    return Paste(spec.params, person.stage_parts("composite"))
+
+
+def _footage(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> BackgroundStage:
+    return Footage(spec.params, person.stage_parts("background"))
+
+
+def _nothing(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> Any:
+    return NoGeometry() if spec is person.stages["geometry"] else NoRaster()
 
 
 def _linear(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> GeometryStage:
@@ -231,4 +317,13 @@ _BUILDERS: Mapping[str, Callable[[Person, StageSpec, Mapping[str, Graph]], Any]]
     "graph@1": _graph,
     "feather@1": _feather,
     "walk@2": _walk,
+    "cepstra@1": _cepstra,
+    "windowed@1": _windowed,
+    "mesh@1": _mesh,
+    "attributes@1": _attributes,
+    "sketch@1": _sketch,
+    "graph@2": _free_graph,
+    "paste@1": _paste,
+    "footage@1": _footage,
+    "none@1": _nothing,
 }

@@ -21,23 +21,28 @@ __all__ = ["main", "vet"]
 MEMORY_BYTES = 4 << 30
 CPU_SECONDS = 120
 TIMEOUT_SECONDS = 240.0
+COPIES = 8
 _WRITE_BYTES = 64 << 20  # numba keeps its compiled kernels in files
 
 
 def vet(
-    data: bytes, *, memory_bytes: int = MEMORY_BYTES, timeout_seconds: float = TIMEOUT_SECONDS
+    data: bytes, *, memory_bytes: int | None = None, timeout_seconds: float | None = None
 ) -> None:
     """Load `data` and make one frame of it in a limited process.
 
     Args:
         data: a person file.
-        memory_bytes: address space of the process.
-        timeout_seconds: of the wall clock; its processor time is bounded as well.
+        memory_bytes: address space of the process; `bounds` of the file's size where None.
+        timeout_seconds: of the wall clock; likewise. Its processor time is bounded as well.
 
     Raises:
         PersonFileError: that failed, ran out of bounds or crashed.
     """
-    command = [sys.executable, "-P", "-m", "visavis.engines.vet", str(memory_bytes)]
+    usual = bounds(len(data))
+    memory_bytes = usual[0] if memory_bytes is None else memory_bytes
+    timeout_seconds = usual[2] if timeout_seconds is None else timeout_seconds
+    limits = [str(memory_bytes), str(usual[1])]
+    command = [sys.executable, "-P", "-m", "visavis.engines.vet", *limits]
     try:
         result = subprocess.run(
             command,
@@ -65,10 +70,24 @@ def vet(
         raise PersonFileError(str(error)[:500])
 
 
+def bounds(size: int) -> tuple[int, int, float]:
+    """Return bytes of memory, seconds of a processor and of the clock for a file of `size` bytes.
+
+    Networks of hundreds of megabytes are held several times while they are made ready, and a
+    picture of them takes seconds.
+    """
+    share = size / (256 << 20)
+    return (
+        MEMORY_BYTES + COPIES * size,
+        round(CPU_SECONDS * (1.0 + share)),
+        TIMEOUT_SECONDS * (1.0 + share),
+    )
+
+
 def main(arguments: list[str]) -> int:
     """Read a person file from standard input and write ``{"error": null}`` or a sentence."""
-    memory_bytes = int(arguments[0])
-    _limit(memory_bytes)
+    memory_bytes, cpu_seconds = map(int, arguments)
+    _limit(memory_bytes, cpu_seconds)
     error: str | None = None
     try:
         from visavis.engines.person import read_person
@@ -83,10 +102,10 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _limit(memory_bytes: int) -> None:
+def _limit(memory_bytes: int, cpu_seconds: int) -> None:
     for limit, bound in (
         (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_CPU, CPU_SECONDS),
+        (resource.RLIMIT_CPU, cpu_seconds),
         (resource.RLIMIT_FSIZE, _WRITE_BYTES),
         (resource.RLIMIT_CORE, 0),
     ):

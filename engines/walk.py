@@ -15,7 +15,7 @@ from __future__ import annotations
 import enum
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -64,11 +64,13 @@ class Cue:
         speech: 0 to 1.
         stress: 0 to 1, how strong a stressed syllable is; see `stress.listen`.
         cleared: what was to be said has been taken back.
+        coefficients: f32[C], what the motion asks for.
     """
 
     speech: float = 0.0
     stress: float = 0.0
     cleared: bool = False
+    coefficients: F32 | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,14 @@ from visavis.engines.npy import dump_array
 from visavis.engines.person_manifest import GraphSpec
 from visavis.engines.references import UNIT, Reference, expanded, replay
 
-__all__ = ["add_reference", "picture_reference", "ticks_reference"]
+__all__ = ["add_reference", "picture_reference", "rows_reference", "ticks_reference"]
 
 F32 = NDArray[np.float32]
 
 TICKS = 50
 PICTURES = 2
 PICTURE_BYTES = 250_000  # with the ticks' 50 kB, 300 kB in all
+COARSEST = 8
 
 
 def ticks_reference(graph: Graph, spec: GraphSpec, seen: Reference) -> dict[str, dict[str, Any]]:
@@ -65,6 +66,55 @@ def _picture(
     stored = np.clip(levels, -UNIT, UNIT).astype(np.int8)
     outputs = replay(graph, spec, {"planes": expanded(stored, spec.inputs["planes"])})
     return {"inputs": {"planes": stored}, "outputs": outputs}
+
+
+def rows_reference(
+    graph: Graph, spec: GraphSpec, seen: Reference, room: int
+) -> dict[str, dict[str, NDArray[np.generic]]] | None:
+    """Return arrays of any network, by "inputs" and "outputs"; None where `room` is too small.
+
+    Of planes the picture is kept as coarse as it takes, in 127ths where they are of -1 to 1; all
+    else is kept as it is.
+
+    Args:
+        graph: the trained network.
+        seen: what it was fed in a session, ticks from a state of zeros on where it has one, and
+            outputs of the same rows, of which only the types count.
+        room: bytes.
+    """
+    given = min(len(rows) for rows in seen.inputs.values())
+    planes = {key: array for key, array in seen.inputs.items() if array.ndim == 4}
+    counts = (TICKS, 20, 5) if spec.state else (PICTURES, 1) if planes else (8, 4, 1)
+    sides = [side for array in planes.values() for side in array.shape[2:]]
+    for count in sorted({min(count, given) for count in counts}, reverse=True):
+        for times in (t for t in range(1, COARSEST + 1) if all(side % t == 0 for side in sides)):
+            rows = slice(0, count) if spec.state else _spread(given, count)
+            inputs: dict[str, NDArray[np.generic]] = {
+                key: _coarse(array[rows], times) if key in planes else array[rows]
+                for key, array in seen.inputs.items()
+            }
+            carried = {name for _, name in spec.state}
+            size = sum(array.nbytes for array in inputs.values()) + sum(
+                count * array[0].nbytes for key, array in seen.outputs.items() if key not in carried
+            )
+            if size <= room:
+                kept = {key: expanded(array, spec.inputs[key]) for key, array in inputs.items()}
+                return {"inputs": inputs, "outputs": replay(graph, spec, kept)}
+            if not sides:
+                break
+    return None
+
+
+def _spread(given: int, count: int) -> NDArray[np.int64]:
+    return np.linspace(0, given - 1, count + 2).astype(np.int64)[1:-1]
+
+
+def _coarse(planes: F32, times: int) -> NDArray[np.generic]:
+    height, width = (side // times for side in planes.shape[2:])
+    blocks: F32 = planes.reshape(*planes.shape[:2], height, times, width, times).mean(axis=(3, 5))
+    if np.abs(planes).max(initial=0.0) > 1.0:
+        return np.asarray(blocks, np.float16)
+    return np.asarray(np.rint(blocks * UNIT), np.int8)
 
 
 def add_reference(

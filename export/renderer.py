@@ -7,7 +7,6 @@ normalisation to fold, as the network has none.
 from __future__ import annotations
 
 import copy
-import io
 import logging
 import tempfile
 import warnings
@@ -20,14 +19,19 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from visavis.engines.errors import PersonFileError
+from visavis.export.torch_onnx import export_module, model_bytes
 from visavis.models.renderer import PLANES, Renderer, RendererGraph
 
-__all__ = ["export_renderer", "quantize_renderer", "renderer_graph", "with_half_weights"]
+__all__ = [
+    "SMALLEST_HALVED",
+    "export_renderer",
+    "quantize_renderer",
+    "renderer_graph",
+    "with_half_weights",
+]
 
 F32 = NDArray[np.float32]
 
-OPSET = 20
 SMALLEST_HALVED = 64  # values of a tensor below which 16-bit storage is not worth a node
 
 
@@ -58,30 +62,9 @@ def export_renderer(renderer: Renderer, size: int, *, half: bool = False) -> byt
     Raises:
         PersonFileError: the exporter cannot express the network.
     """
-    graph = RendererGraph(_Half(renderer) if half else renderer).eval()
+    graph = RendererGraph(_Half(renderer) if half else renderer)
     planes = torch.zeros(2, PLANES, size // 2, size // 2)
-    # It tells at length that torchvision, which nothing here uses, is not installed.
-    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        # The exporter's own deprecations are not ours to act on.
-        warnings.simplefilter("ignore")
-        try:
-            program = torch.onnx.export(
-                graph,
-                (planes,),
-                input_names=["planes"],
-                output_names=["y", "u", "v"],
-                opset_version=OPSET,
-                dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},),
-                verbose=False,
-            )
-        except torch.onnx.errors.OnnxExporterError as error:
-            reason = str(error).splitlines()[0][:200]
-            raise PersonFileError(f"The renderer cannot be exported: {reason}") from error
-    if program is None:
-        raise RuntimeError("torch.onnx.export gave nothing.")
-    return _bytes(program.model_proto)
+    return export_module(graph, [planes], ["planes"], ["y", "u", "v"], what="The renderer")
 
 
 def with_half_weights(model: bytes) -> bytes:
@@ -100,7 +83,7 @@ def with_half_weights(model: bytes) -> bytes:
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-    return _bytes(proto)
+    return model_bytes(proto)
 
 
 def quantize_renderer(model: bytes, calibration: F32) -> bytes:
@@ -144,7 +127,7 @@ def quantize_renderer(model: bytes, calibration: F32) -> bytes:
                 weight_type=QuantType.QInt8,
                 calibrate_method=CalibrationMethod.MinMax,
             )
-            return _bytes(onnx.load_model(target))
+            return model_bytes(onnx.load_model(target))
         finally:
             logging.getLogger().removeFilter(_not_preprocessed)
 
@@ -161,25 +144,3 @@ def renderer_graph(size: int, variants: dict[str, str]) -> dict[str, Any]:
 
 def _not_preprocessed(record: logging.LogRecord) -> bool:
     return "pre-processing" not in record.getMessage()
-
-
-def _bytes(proto: onnx.ModelProto) -> bytes:
-    """Return the file, without what says where in the source a node came from."""
-    for node in proto.graph.node:
-        node.doc_string = ""
-        del node.metadata_props[:]
-    for value in [*proto.graph.value_info, *proto.graph.input, *proto.graph.output]:
-        del value.metadata_props[:]
-    del proto.graph.metadata_props[:]
-    del proto.metadata_props[:]
-    used = {name for node in proto.graph.node for name in node.input}
-    for tensor in list(proto.graph.initializer):
-        if tensor.name not in used:
-            proto.graph.initializer.remove(tensor)
-    standard = [opset for opset in proto.opset_import if opset.domain in ("", "ai.onnx")]
-    del proto.opset_import[:]
-    proto.opset_import.extend(standard)
-    proto.ir_version = 10
-    buffer = io.BytesIO()
-    onnx.save_model(proto, buffer)
-    return buffer.getvalue()

@@ -15,18 +15,19 @@ from typing import Any
 from visavis.engines.consent import consent_of
 from visavis.engines.errors import ConfigError
 from visavis.engines.person import Person
+from visavis.export.face_model_file import FaceModelFile, read_face_model
+from visavis.export.file_hash import sha256_of
 from visavis.export.restore import restore_motion
 from visavis.finetune.check import Plan, check_video, format_findings
 from visavis.finetune.environment import find_tracker
 from visavis.finetune.ingest import ingest
-from visavis.finetune.morphable.files import FaceModelFile, read_face_model
 from visavis.finetune.renderer.train import Progress
 from visavis.finetune.run import FitLips, Outcome, finetune
 from visavis.finetune.speaking_lips import lips_of_clip
 from visavis.finetune.video import View
-from visavis.finetune.workplace import Settings, Workplace, name_of, sha256_of, write_json
+from visavis.finetune.workplace import Settings, Workplace, name_of, write_json
 
-__all__ = ["CPU_MINUTES", "Request", "make"]
+__all__ = ["CPU_MINUTES", "Request", "consent_record", "make"]
 
 CPU_MINUTES = 15.0
 UNSTATED = "not stated"
@@ -116,7 +117,7 @@ def make(
         face_model=None if face_model is None else face_model.sha256,
         crop=request.crop,
     )
-    consent = _consent(request.consent, display_name)
+    consent = consent_record(request.consent, display_name)
     consent_of({"consent": consent})  # refused now and not after the training
     sha256 = sha256_of(request.video)
     plan = _known_plan(request.out) if request.resume else None
@@ -235,7 +236,8 @@ def _device(wanted: str) -> str:
     return wanted
 
 
-def _consent(given: dict[str, Any] | str | None, display_name: str) -> dict[str, Any]:
+def consent_record(given: dict[str, Any] | str | None, display_name: str) -> dict[str, Any]:
+    """Return "consent" of person.json: words that somebody agreed with today, or all of it."""
     if given is None:
         return {"subject": display_name}
     if isinstance(given, dict):

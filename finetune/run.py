@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from visavis import __version__
 from visavis.engines.errors import ConfigError, PersonFileError
 from visavis.engines.person import Person, peek_person, read_person
+from visavis.export.face_model_file import FaceModelFile
 from visavis.export.native import load_renderer, person_bytes
 from visavis.finetune.appearance.learn import learn_appearance
 from visavis.finetune.appearance.model import Appearance
@@ -34,7 +35,6 @@ from visavis.finetune.geometry import Geometry, fit_geometry
 from visavis.finetune.ingest import Ingested
 from visavis.finetune.lips.fit import Measured
 from visavis.finetune.lips.yardstick.listener import PersonLips
-from visavis.finetune.morphable.files import FaceModelFile
 from visavis.finetune.morphable.person import FOLDER, fitted_geometry, marked, noted
 from visavis.finetune.parts import ANCHOR, PictureParts, picture_parts
 from visavis.finetune.person import load_geometry, measured_of, save_geometry, write_folder

@@ -20,7 +20,6 @@ there, so a run may end at any moment.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -34,7 +33,7 @@ from typing import Any
 from visavis.engines.errors import ConfigError
 from visavis.finetune.record import Record
 
-__all__ = ["Settings", "Workplace", "name_of", "sha256_of", "write_json"]
+__all__ = ["Settings", "Workplace", "name_of", "write_json"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 CROP = 192  # pixels; of such a crop a frame is not larger than this:
@@ -155,21 +154,6 @@ def name_of(text: str) -> str:
     if not NAME.fullmatch(name):
         raise ConfigError(f"{text!r} has no letters or digits to make a name of; give --name.")
     return name
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hash of a file, in hex.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read: {(error.strerror or str(error)).lower()}."
-        ) from error
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from visavis.engines.backend import VariantReport
 from visavis.engines.capacity import BatchCosts
+from visavis.engines.controls import Controls, ControlSpec
 from visavis.engines.cuda.frames import FrameBatch, Shot
 from visavis.engines.cuda.pool import SLOTS, FramePool
 from visavis.engines.cuda.resident import ResidentPerson
@@ -90,6 +91,15 @@ class CudaPipeline:
         made = self._host.initial_state(seed, lookahead_ms)
         values = {field.name: getattr(made, field.name) for field in fields(made)}
         return CudaState(**values, owner=self)
+
+    @property
+    def controls(self) -> ControlSpec:
+        """What can be chosen of the person."""
+        return self._host.controls
+
+    def control(self, state: SessionState, controls: Controls) -> None:
+        """Do what the visitor chose; see `Runner.control`."""
+        self._host.control(state, controls)
 
     def look_ahead(self, state: SessionState) -> bool:
         """All pictures are on the device; see `Runner.look_ahead`."""

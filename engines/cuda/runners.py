@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import fields
@@ -20,14 +21,18 @@ from visavis.engines.cuda.resident import CLIP_BUDGET_BYTES, ResidentPerson
 from visavis.engines.device import DeviceBackend
 from visavis.engines.errors import EngineError
 from visavis.engines.person import Person
-from visavis.engines.pipeline import Pipeline
+from visavis.engines.pipeline import Pipeline, Runner
 from visavis.engines.stages import Stages, build_stages
 from visavis.engines.variant_memory import VariantMemory
 from visavis.engines.walk import Cue, FrameChoice, WalkState
 
-__all__ = ["ROOM", "CudaRunners"]
+__all__ = ["DRAWN", "ROOM", "CudaRunners"]
+
+logger = logging.getLogger(__name__)
 
 ROOM = 64  # frames in a batch on the device
+DRAWN = frozenset({"linear@1", "planes@2", "graph@1", "feather@1", "walk@2"})
+"""What a person's picture must be made with to be made on the device."""
 
 U8 = NDArray[np.uint8]
 
@@ -94,8 +99,11 @@ class CudaRunners:
         self._pools: dict[FrameShape, FramePool] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, person: Person, *, variant: str | None = None) -> CudaPipeline:
+    def __call__(self, person: Person, *, variant: str | None = None) -> Runner:
         """Load a person.
+
+        A person of other operations than `DRAWN` has its networks on the device; all else of it is
+        made on the processor.
 
         Args:
             person: who.
@@ -106,6 +114,12 @@ class CudaRunners:
             EngineError: the clip takes more than it may.
             DeviceMemoryFull: the device has no room.
         """
+        if not {spec.op for spec in person.stages.values()} >= DRAWN:
+            logger.warning(
+                "%s is not drawn on the device: it runs the networks, the processor the rest.",
+                person.name,
+            )
+            return Pipeline(person, backend=self._backend, variant=variant, memory=self._memory)
         kept: dict[str, Graph] = {}
         held: list[Stages] = []
 

@@ -79,7 +79,7 @@ def _source(case: Case, name: str) -> Source:
 def _attention(case: Case, attention: Tensor) -> list[Check]:
     """Shares of the references, and the one that has most."""
     row, column = COLUMN
-    mean, one = attention.mean((1, 2, 3)), attention[:, 0, row, column]
+    mean, one = attention[0].mean((1, 2)), attention[0, :, row, column]
     return [
         *agree("attention, mean", mean, case.array("attention_mean"), case.tolerance),
         *agree("attention, one place", one, case.array("attention_column"), case.tolerance),

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from visavis.export.face_model_file import FaceModelFile
 from visavis.finetune.geometry import Geometry
 from visavis.finetune.ingest import Ingested
-from visavis.finetune.morphable.files import FaceModelFile
 from visavis.finetune.morphable.fit import fit_model
 from visavis.finetune.morphable.result import geometry_of
 from visavis.finetune.report.fitted import fit_strip, write_strip

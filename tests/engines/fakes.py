@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tests.engines import sample_file
 from visavis.engines.backend import Graph
 from visavis.engines.client import Frame
+from visavis.engines.controls import Controls, ControlSpec
 from visavis.engines.errors import EngineError
 from visavis.engines.person import Person, read_person, write_person
 from visavis.engines.pipeline import SessionState, Work
@@ -67,6 +68,9 @@ class FakeRunner:
     def __init__(self, person: Person, rate: float = 1000.0) -> None:
         self.name = person.name
         self.kind = "fake"
+        self.controls = ControlSpec()
+        self.told: list[Controls] = []
+        self.told_on: set[int] = set()
         self.batch_key: object = object()
         self.rate = rate
         self.batches: list[list[SessionState]] = []
@@ -103,6 +107,11 @@ class FakeRunner:
             if item.render:
                 item.i420 = np.full((96, 64), item.state.audio % 251, np.uint8)
 
+    def control(self, state: SessionState, controls: Controls) -> None:
+        state.controls = controls
+        self.told.append(controls)
+        self.told_on.add(threading.get_ident())
+
     def look_ahead(self, state: SessionState) -> bool:
         self.pictures_ahead += 1
         state.ahead += 1
@@ -131,6 +140,7 @@ class Counter:
 
 class FakeAudio:
     size = 1
+    rows = 4
 
     def initial_state(self) -> Counter:
         return Counter()
@@ -151,6 +161,9 @@ class FakeMotion:
     voice_activity = VoiceActivity(3)
 
     def initial_state(self, lookahead_ms: int) -> Counter:
+        return Counter()
+
+    def restarted(self, state: Counter) -> Counter:
         return Counter()
 
     def step(
@@ -196,7 +209,11 @@ class FakeGeometry:
 
 
 class FakeRaster:
-    planes = 1
+    shape = (1, 4, 4)
+    ahead = 0
+
+    def initial_state(self) -> None:
+        return None
 
     def draw(
         self,
@@ -205,6 +222,7 @@ class FakeRaster:
         choices: Sequence[int],
         pictures: Sequence[U8],
         out: F32,
+        states: Sequence[None],
     ) -> None:
         assert len(coefficients) == len(vertices)
         out[:] = vertices[:, :1, :1, None]
@@ -213,7 +231,7 @@ class FakeRaster:
 class FakeRender:
     planes = (1, 4, 4)
 
-    def draw(self, planes: F32, coefficients: F32) -> Crop:
+    def draw(self, planes: F32, coefficients: F32, choices: Sequence[int]) -> Crop:
         if (coefficients > 40).any():
             raise RuntimeError("a picture no network can draw")
         value = planes[:, 0].astype(np.uint8)

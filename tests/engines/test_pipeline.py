@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from tests.engines import fakes
 from tests.engines.tiny_person import tiny_person
+from visavis.engines.controls import Controls, ControlSpec
 from visavis.engines.errors import EngineError, PersonFileError
 from visavis.engines.person import read_person, write_person
 from visavis.engines.pipeline import EASE_TICKS, Pipeline, Work
@@ -196,7 +198,7 @@ def test_a_motion_that_does_not_fit_is_refused(params: dict[str, object], senten
 
 def test_a_person_that_does_not_run_is_refused() -> None:
     class Broken(fakes.FakeRender):
-        def draw(self, planes: fakes.F32, coefficients: fakes.F32) -> fakes.Crop:
+        def draw(self, planes: fakes.F32, coefficients: fakes.F32, choices: object) -> fakes.Crop:
             raise RuntimeError("no such kernel")
 
     def build(person: fakes.Person, graphs: object) -> fakes.Stages:
@@ -219,3 +221,77 @@ def test_stages_that_cannot_be_built_are_refused() -> None:
 
     with pytest.raises(PersonFileError, match="cannot be built: basis"):
         Pipeline(fakes.person(), _build=build)
+
+
+def test_a_raster_that_draws_ahead_is_shown_later_with_its_own_frame() -> None:
+    drawn: list[int] = []
+    shown: list[int] = []
+
+    class Ahead(fakes.FakeRaster):
+        ahead = 2
+
+        def draw(  # type: ignore[override]
+            self, vertices: fakes.F32, coefficients: fakes.F32, choices: list[int], *rest: object
+        ) -> None:
+            drawn.extend(choices)
+
+    class Seen(fakes.FakeComposite):
+        def paste(self, picture: fakes.U8, choice: int, *crop: fakes.U8) -> None:
+            shown.append(choice)
+            assert picture[0, 0] == choice, "a crop belongs to the frame that is shown"
+
+    def build(person: fakes.Person, graphs: object) -> fakes.Stages:
+        return replace(fakes.build(person, {}), raster=Ahead(), composite=Seen())
+
+    pipeline = Pipeline(fakes.person(), _build=build)
+    drawn.clear()
+    shown.clear()
+    state = pipeline.initial_state(0)
+    for _ in range(5):
+        work = Work(state, np.zeros(640, np.float32))
+        pipeline.advance([work])
+        assert work.error is None
+    assert drawn == [1, 2, 3, 4, 5]
+    assert shown == [1, 1, 1, 2, 3]
+
+
+def test_a_batch_that_fails_leaves_the_rasters_memory_as_it_was() -> None:
+    class Remembers(fakes.FakeRaster):
+        def initial_state(self) -> fakes.Counter:  # type: ignore[override]
+            return fakes.Counter()
+
+        def draw(self, *arguments: object) -> None:  # type: ignore[override]
+            super().draw(*arguments)  # type: ignore[arg-type]
+            for state in arguments[-1]:  # type: ignore[attr-defined]
+                state.value += 1
+
+    def build(person: fakes.Person, graphs: object) -> fakes.Stages:
+        return replace(fakes.build(person, {}), raster=Remembers())
+
+    pipeline = Pipeline(fakes.person(), _build=build)
+    quiet, loud = pipeline.initial_state(0), pipeline.initial_state(0)
+    # The renderer of the fakes cannot draw what is this loud; the raster has drawn it before.
+    works = [Work(quiet, np.zeros(640, np.float32)), Work(loud, np.full(640, 20, np.float32))]
+    pipeline.advance(works)
+    assert works[0].error is None and works[1].error is not None
+    assert quiet.raster.value == 1 and loud.raster.value == 0
+
+
+def test_a_performance_takes_the_voices_place() -> None:
+    pipeline = Pipeline(fakes.person(), _build=fakes.build)
+    pipeline.controls = ControlSpec(
+        performances=("nod",), played=(np.array([[3, 4], [5, 6]], np.float32),)
+    )
+    state = pipeline.initial_state(0)
+    made = []
+    for tick in range(6):
+        if tick == 1:
+            pipeline.control(state, Controls(performance=0))
+        if tick == 4:
+            pipeline.control(state, Controls())
+        work = Work(state, np.full(640, 0.5, np.float32))
+        pipeline.advance([work])
+        assert work.coefficients is not None
+        made.append(work.coefficients.tolist())
+    # The fakes' motion sums what it hears, and hears on while a performance is played.
+    assert made == [[2, 2], [3, 4], [5, 6], [3, 4], [10, 10], [12, 12]]

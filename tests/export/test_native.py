@@ -17,8 +17,8 @@ from visavis.engines.info import describe, lines
 from visavis.engines.npy import dump_array
 from visavis.engines.person import Person, load_person, read_person, write_person
 from visavis.engines.pipeline import Pipeline, Work
+from visavis.export.face_model_file import FaceModelFile
 from visavis.export.native import export_person, load_renderer, person_bytes, save_renderer
-from visavis.finetune.morphable.files import FaceModelFile
 from visavis.finetune.morphable.person import marked
 from visavis.finetune.parts import picture_parts
 from visavis.finetune.person import write_folder

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from visavis.engines.errors import ConfigError
+from visavis.export.file_hash import sha256_of
 from visavis.finetune import make as making
 from visavis.finetune.check import Plan
 from visavis.finetune.environment import find_tracker
@@ -24,7 +25,7 @@ from visavis.finetune.record import Record
 from visavis.finetune.renderer.generic import generic_renderer, pack_renderer
 from visavis.finetune.renderer.people import People
 from visavis.finetune.video import View
-from visavis.finetune.workplace import Settings, Workplace, name_of, sha256_of, write_json
+from visavis.finetune.workplace import Settings, Workplace, name_of, write_json
 from visavis.models.renderer import Renderer
 
 SHA = "0" * 64

@@ -13,9 +13,9 @@ from scipy.spatial.transform import Rotation
 
 from tests.finetune import made_face
 from tests.finetune.made_face import Truth
+from visavis.export.face_model_file import FaceModelFile
 from visavis.finetune.geometry import fit_geometry
 from visavis.finetune.morphable.correspond import places
-from visavis.finetune.morphable.files import FaceModelFile
 from visavis.finetune.morphable.fit import Fit, fit_model
 from visavis.finetune.morphable.landmarks import Faces, start_poses
 from visavis.finetune.morphable.person import marked

@@ -12,8 +12,9 @@ from scipy import io
 
 from tests.finetune import made_face
 from visavis.engines.errors import ConfigError
-from visavis.finetune.morphable import files, mat
-from visavis.finetune.morphable.files import read_face_model
+from visavis.export import face_model_file as files
+from visavis.export import mat_file as mat
+from visavis.export.face_model_file import read_face_model
 from visavis.models.face_model import FaceModel, normals
 
 VERTICES = 1790

@@ -96,8 +96,8 @@ def test_the_older_layout_takes_references_in_any_number_and_order() -> None:
     images, drawn, sketch = pictures(3), sketches(3), sketches(1)
     references = network.references(images, drawn)
     attention = network.attended(references, sketch)
-    assert attention is not None and attention.shape == (3, 1, SIZE // 4, SIZE // 4)
-    assert torch.allclose(attention.sum(dim=0), torch.ones(1, SIZE // 4, SIZE // 4))
+    assert attention is not None and attention.shape == (1, 3, SIZE // 4, SIZE // 4)
+    assert torch.allclose(attention.sum(dim=1), torch.ones(1, SIZE // 4, SIZE // 4))
     assert attention.std() > 0.01
     start = network.appearance(references, attention).start
     turned = network.references(images.flip(0), drawn.flip(0))
@@ -109,6 +109,27 @@ def test_the_older_layout_takes_references_in_any_number_and_order() -> None:
     thrice = network.appearance(same, network.attended(same, sketch)).start
     assert torch.allclose(thrice, once, atol=1e-5)
     assert not torch.allclose(once, start, atol=1e-3)
+
+
+@pytest.mark.parametrize("shots", [3, None])
+def test_frames_of_a_batch_attend_each_for_itself(shots: int | None) -> None:
+    network = generator(shots)
+    references = network.references(pictures(3), sketches(3))
+    frames = sketches(2)
+    source = Source(sketches(1).expand(2, -1, -1, -1), pictures(1).expand(2, -1, -1, -1))
+
+    def shown(sketch: Tensor, source: Source) -> Tensor:
+        appearance = network.appearance(references, network.attended(references, sketch))
+        return network(appearance, sketch, network.warped_reference(sketch, source))
+
+    both = shown(frames, source)
+    alone = Source(source.sketch[:1], source.image[:1])
+    for k in range(2):
+        assert apart(shown(frames[k : k + 1], alone)[0], both[k]) < 1e-3
+    # What a frame attends to counts: with the other frame's attention it is another picture.
+    swapped = network.appearance(references, network.attended(references, frames.flip(0)))
+    other = network(swapped, frames, network.warped_reference(frames, source))
+    assert apart(other, both) > 3e-3
 
 
 def test_the_newer_layout_is_for_one_number_of_references() -> None:

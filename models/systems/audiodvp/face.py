@@ -14,12 +14,12 @@ from torch import Tensor
 from visavis.models.face_model import FaceModel, normals
 from visavis.models.systems.bfm import camera, euler, lit, turned
 
-__all__ = ["SIZE", "Face", "clip_space", "lower_triangles", "pixels", "posed"]
+__all__ = ["CAMERA", "SIZE", "Face", "clip_space", "lower_triangles", "pixels", "placed", "posed"]
 
 SIZE = 256  # of the picture, pixels
 AMBIENT = 0.7
 LEVELS = 255.0  # of the model's albedo
-_CAMERA = camera(distance=8.0, up=-1.0, fov_y=25.0, near=0.01, far=100.0)
+CAMERA = camera(distance=8.0, up=-1.0, fov_y=25.0, near=0.01, far=100.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +60,24 @@ def posed(
     facing = normals(shape, model.triangles) @ matrix.T
     albedo = model.albedo(beta) / LEVELS
     return Face(
-        vertices=(shape - translation) @ matrix.T,
+        vertices=placed(shape, rotation, translation),
         normals=facing,
         colours=lit(albedo, facing, gamma.reshape(9, 3), AMBIENT),
     )
 
 
+def placed(shape: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
+    """Return points f32[V, 3] where the camera sees them: moved, then turned.
+
+    Args:
+        shape: f32[V, 3], in Basel's axes; rotation, translation: f32[3], as `posed`.
+    """
+    return (shape - translation) @ euler(rotation).T
+
+
 def clip_space(vertices: Tensor) -> Tensor:
     """Return f32[V, 4] of vertices f32[V, 3]; row 0 of the picture, its top, is at y = -w."""
-    matrix = _CAMERA.to(vertices)
+    matrix = CAMERA.to(vertices)
     return torch.nn.functional.pad(vertices, (0, 1), value=1.0) @ matrix.T
 
 

@@ -7,19 +7,20 @@ portraits", 2018) refine theirs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from visavis.models.systems.state import StateLayout
+from visavis.models.systems.state import PARALLEL, StateLayout, StateMismatch
 
-__all__ = ["FRAMES", "WIDTHS", "NeuralRenderer", "layout"]
+__all__ = ["FRAMES", "WIDTHS", "NeuralRenderer", "layout", "widths_of"]
 
 FRAMES = 7  # the frame's own and three to each side
 WIDTHS = (64, 128, 256, 512, 512, 512, 512, 512)  # channels after each step down
 SLOPE = 0.2
+MOST_LEVELS = 10
 
 
 def _refinement(width: int) -> nn.Sequential:
@@ -76,6 +77,31 @@ class NeuralRenderer(nn.Module):
             x = torch.cat([skips.pop(), self.up_norm[level - 1](x)], dim=1)
         picture: Tensor = torch.tanh(self.up[0](self.refine[0](F.relu(x))))
         return picture
+
+
+def widths_of(state: Mapping[str, Tensor]) -> tuple[int, ...]:
+    """Return the channels after each step down of a file's renderer, from its keys.
+
+    Raises:
+        StateMismatch: it is none, or looks at another number of frames.
+    """
+    prefix = PARALLEL if state and all(key.startswith(PARALLEL) for key in state) else ""
+    block, widths = f"{prefix}model.model", []
+    first = state.get(f"{block}.0.weight")
+    if first is None or first.dim() != 4:
+        raise StateMismatch("it has no first convolution, model.model.0.weight")
+    if first.shape[1] != 3 * FRAMES:
+        raise StateMismatch(
+            f"it takes {first.shape[1]} channels, and not the {3 * FRAMES} of {FRAMES} pictures"
+        )
+    layer: Tensor | None = first
+    while layer is not None and len(widths) < MOST_LEVELS:
+        widths.append(int(layer.shape[0]))
+        block += ".1.model" if len(widths) == 1 else ".3.model"
+        layer = state.get(f"{block}.1.weight")
+    if len(widths) < 3:
+        raise StateMismatch("it has fewer than three steps down")
+    return tuple(widths)
 
 
 def layout(levels: int = len(WIDTHS)) -> StateLayout:

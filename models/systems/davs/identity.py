@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visavis.models.systems.davs import FEATURE, channels
 from visavis.models.systems.state import StateLayout
 
 __all__ = ["LAYOUT", "IdentityEncoder"]
@@ -48,21 +49,26 @@ class _Maxout(nn.Module):
 
 
 class IdentityEncoder(nn.Module):
-    """From a picture f32[N, 3, 256, 256], red, green, blue, 0 to 1, to what is used of a person."""
+    """From a picture f32[N, 3, 256, 256], red, green, blue, 0 to 1, to what is used of a person.
 
-    def __init__(self) -> None:
+    Args:
+        feature: F, numbers of the vector; all widths go with it.
+    """
+
+    def __init__(self, *, feature: int = FEATURE) -> None:
         super().__init__()
-        blocks = [_Maxout(3, ENTRY, 7, 2)]
-        inputs = ENTRY
+        inputs = channels(ENTRY, feature)
+        blocks = [_Maxout(3, inputs, 7, 2)]
         for group in GROUPS:
             size = 5 if group is GROUPS[-1] else 3
-            for _, outputs in group:
+            for _, published in group:
+                outputs = channels(published, feature)
                 blocks.append(_Maxout(inputs, outputs, size))
                 inputs = outputs
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a vector f32[N, 256] and a map f32[N, 160, 32, 32]: all that is used of a person.
+        """Return a vector f32[N, F] and a map f32[N, 160 F / 256, 32, 32]: all that is used.
 
         Of the five levels of the original the decoder reads these two.
         """

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visavis.models.systems.davs import FEATURE, channels
 from visavis.models.systems.state import StateLayout
 
 __all__ = ["LAYOUT", "MouthEncoder"]
@@ -72,13 +73,13 @@ class _Block(nn.Module):
 
 
 class _Hourglass(nn.Module):
-    def __init__(self, *, align_corners: bool) -> None:
+    def __init__(self, width: int, *, align_corners: bool) -> None:
         super().__init__()
         self.align_corners = align_corners
-        self.skips = nn.ModuleList(_Block(WIDTH, WIDTH) for _ in range(DEPTH))
-        self.downs = nn.ModuleList(_Block(WIDTH, WIDTH) for _ in range(DEPTH))
-        self.bottom = _Block(WIDTH, WIDTH)
-        self.ups = nn.ModuleList(_Block(WIDTH, WIDTH) for _ in range(DEPTH))
+        self.skips = nn.ModuleList(_Block(width, width) for _ in range(DEPTH))
+        self.downs = nn.ModuleList(_Block(width, width) for _ in range(DEPTH))
+        self.bottom = _Block(width, width)
+        self.ups = nn.ModuleList(_Block(width, width) for _ in range(DEPTH))
 
     def forward(self, x: Tensor) -> Tensor:
         skips = []
@@ -95,30 +96,32 @@ class _Hourglass(nn.Module):
 
 
 class MouthEncoder(nn.Module):
-    """From pictures f32[N, 3, 256, 256], red, green, blue, 0 to 1, to mouth features f32[N, 256].
+    """From pictures f32[N, 3, 256, 256], red, green, blue, 0 to 1, to mouth features f32[N, F].
 
     Args:
         align_corners: how maps are doubled; see `decoder.Decoder`.
+        feature: F; the alignment network's widths go with it.
     """
 
-    def __init__(self, *, align_corners: bool = True) -> None:
+    def __init__(self, *, align_corners: bool = True, feature: int = FEATURE) -> None:
         super().__init__()
-        self.enter = nn.Conv2d(3, 64, 7, 2, 3)
-        self.enter_norm = nn.BatchNorm2d(64)
-        self.first = _Block(64, 128)
-        self.second = _Block(128, 128)
-        self.third = _Block(128, WIDTH)
-        self.hourglass = _Hourglass(align_corners=align_corners)
-        self.top = _Block(WIDTH, WIDTH)
-        self.last = nn.Conv2d(WIDTH, WIDTH, 1)
-        self.last_norm = nn.BatchNorm2d(WIDTH)
-        self.heat = nn.Conv2d(WIDTH, POINTS, 1)
+        narrow, middle, width = (channels(n, feature) for n in (64, 128, WIDTH))
+        self.enter = nn.Conv2d(3, narrow, 7, 2, 3)
+        self.enter_norm = nn.BatchNorm2d(narrow)
+        self.first = _Block(narrow, middle)
+        self.second = _Block(middle, middle)
+        self.third = _Block(middle, width)
+        self.hourglass = _Hourglass(width, align_corners=align_corners)
+        self.top = _Block(width, width)
+        self.last = nn.Conv2d(width, width, 1)
+        self.last_norm = nn.BatchNorm2d(width)
+        self.heat = nn.Conv2d(width, POINTS, 1)
         self.heat_norm = nn.BatchNorm2d(POINTS)
         self.reduce = nn.Conv2d(POINTS, 1, 3, 2, 1)
-        self.fc = nn.Linear(1024, 256)
+        self.fc = nn.Linear(1024, feature)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Return f32[N, 256]; times `FROM_VIDEO` it is what the decoder takes."""
+        """Return f32[N, F]; times `FROM_VIDEO` it is what the decoder takes."""
         x = F.relu(self.enter_norm(self.enter(pictures)))
         x = F.max_pool2d(self.first(x), 2)
         x = self.top(self.hourglass(self.third(self.second(x))))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from visavis.models.systems.davs import FEATURE, channels
 from visavis.models.systems.state import StateLayout
 
 __all__ = ["FIRST_FRAME", "LAYOUT", "SoundEncoder", "frames", "mfcc", "window"]
@@ -102,15 +103,16 @@ def _filters() -> F64:
 class _Wide(nn.Module):
     """Small kernels over time and coefficients."""
 
-    def __init__(self) -> None:
+    def __init__(self, feature: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 64, 3, (3, 2), (1, 2), bias=False)
-        self.norm1 = nn.BatchNorm2d(64)
-        self.conv2 = nn.Conv2d(64, 128, 3, 2, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(128)
-        self.conv3 = nn.Conv2d(128, 256, 3, bias=False)
-        self.norm3 = nn.BatchNorm2d(256)
-        self.conv4 = nn.Conv2d(256, 512, 2, bias=False)
+        a, b, c, d = (channels(n, feature) for n in (64, 128, 256, 512))
+        self.conv1 = nn.Conv2d(1, a, 3, (3, 2), (1, 2), bias=False)
+        self.norm1 = nn.BatchNorm2d(a)
+        self.conv2 = nn.Conv2d(a, b, 3, 2, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(b)
+        self.conv3 = nn.Conv2d(b, c, 3, bias=False)
+        self.norm3 = nn.BatchNorm2d(c)
+        self.conv4 = nn.Conv2d(c, d, 2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.leaky_relu(self.norm1(self.conv1(x)), 0.2)
@@ -122,13 +124,14 @@ class _Wide(nn.Module):
 class _Tall(nn.Module):
     """Kernels over time that see all coefficients at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, feature: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 64, (3, 12), bias=False)
-        self.norm1 = nn.BatchNorm2d(64)
-        self.conv2 = nn.Conv2d(64, 256, (3, 1), padding=(1, 0), bias=False)
-        self.norm2 = nn.BatchNorm2d(256)
-        self.conv3 = nn.Conv2d(256, 512, (3, 1), bias=False)
+        a, b, c = (channels(n, feature) for n in (64, 256, 512))
+        self.conv1 = nn.Conv2d(1, a, (3, 12), bias=False)
+        self.norm1 = nn.BatchNorm2d(a)
+        self.conv2 = nn.Conv2d(a, b, (3, 1), padding=(1, 0), bias=False)
+        self.norm2 = nn.BatchNorm2d(b)
+        self.conv3 = nn.Conv2d(b, c, (3, 1), bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.max_pool2d(F.leaky_relu(self.norm1(self.conv1(x)), 0.2), 1, 3)
@@ -137,16 +140,20 @@ class _Tall(nn.Module):
 
 
 class SoundEncoder(nn.Module):
-    """From windows f32[N, 20, 12] of `mfcc` to mouth features f32[N, 256]."""
+    """From windows f32[N, 20, 12] of `mfcc` to mouth features f32[N, F].
 
-    def __init__(self) -> None:
+    Args:
+        feature: F; all widths go with it.
+    """
+
+    def __init__(self, *, feature: int = FEATURE) -> None:
         super().__init__()
-        self.wide = _Wide()
-        self.tall = _Tall()
-        self.fc = nn.Linear(1024, 256)
+        self.wide = _Wide(feature)
+        self.tall = _Tall(feature)
+        self.fc = nn.Linear(4 * feature, feature)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Return f32[N, 256]; times `FROM_SOUND` it is what the decoder takes."""
+        """Return f32[N, F]; times `FROM_SOUND` it is what the decoder takes."""
         x = windows[:, None]
         features: Tensor = self.fc(torch.cat((self.wide(x), self.tall(x)), 1))
         return features

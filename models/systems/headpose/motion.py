@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from visavis.models.systems.audio_encoder import RENAMES, AudioEncoder
+from visavis.models.systems.audio_encoder import FULL, RENAMES, WIDTHS, AudioEncoder
 from visavis.models.systems.state import StateLayout
 
 __all__ = ["LAYOUT", "Motion", "State", "start", "true_depth"]
@@ -42,11 +43,14 @@ class Motion(nn.Module):
 
     An LSTM of three layers (S. Hochreiter, J. Schmidhuber, "Long short-term memory", 1997) hears
     the past only, so a stream that carries its state gets what a whole utterance gets.
+
+    Args:
+        widths, full: of the encoder.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Sequence[int] = WIDTHS, full: int = FULL) -> None:
         super().__init__()
-        self.encoder = AudioEncoder()
+        self.encoder = AudioEncoder(widths, full)
         self.recurrent = nn.LSTM(256, HIDDEN, LAYERS, batch_first=True)
         self.leave = nn.Linear(HIDDEN, EXPRESSION + POSE)
 

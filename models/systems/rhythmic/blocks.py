@@ -75,7 +75,7 @@ class MadeModulation:
     """The two 1x1 convolutions of a modulation, made from the reference pictures.
 
     Attributes:
-        scale, shift: f32[B, A], from A channels of a map to B.
+        scale, shift: f32[B, A], from A channels of a map to B; or f32[N, B, A], of each frame.
     """
 
     scale: Tensor

@@ -77,6 +77,7 @@ def _spread(label: Tensor, level: MadeLevel) -> Tensor:
     It is a transposed convolution of one pixel and stride 2, so between those there is the bias.
     """
     batch, _, height, width = label.shape
-    small = level.embedding.T @ label.flatten(2)
+    small = level.embedding.transpose(-1, -2) @ label.flatten(2)
     apart = F.pad(small.reshape(batch, -1, height, 1, width, 1), (0, 1, 0, 0, 0, 1))
-    return apart.reshape(batch, -1, 2 * height, 2 * width) + level.embedding_bias[:, None, None]
+    bias = level.embedding_bias[..., None, None]
+    return apart.reshape(batch, -1, 2 * height, 2 * width) + bias

@@ -5,6 +5,7 @@ The flow network of T.-C. Wang et al., "Few-shot video-to-video synthesis", 2019
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,9 +14,9 @@ from torch.nn import functional as F
 
 from visavis.models.systems.rhythmic.blocks import SLOPE, Residual
 
-__all__ = ["Flow", "FlowNetwork", "resampled"]
+__all__ = ["FLOW_WIDTHS", "Flow", "FlowNetwork", "resampled"]
 
-WIDTHS = (32, 64, 128, 256)
+FLOW_WIDTHS = (32, 64, 128, 256)  # channels at full size and after each step down
 BLOCKS = 6
 PIXELS = 20.0  # of flow for a 1 of the network
 INPUTS = 1 + 1 + 3
@@ -40,22 +41,26 @@ def _layer(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 class FlowNetwork(nn.Module):
-    """From a frame's sketch, a picture's sketch and the picture, f32[N, 5, H, W], to a flow."""
+    """From a frame's sketch, a picture's sketch and the picture, f32[N, 5, H, W], to a flow.
 
-    def __init__(self) -> None:
+    Args:
+        widths: channels at full size and after each step down.
+    """
+
+    def __init__(self, widths: Sequence[int] = FLOW_WIDTHS) -> None:
         super().__init__()
-        pairs = list(zip(WIDTHS, WIDTHS[1:], strict=False))
-        down: list[nn.Module] = [_layer(INPUTS, WIDTHS[0]), nn.LeakyReLU(SLOPE)]
+        pairs = list(zip(widths, widths[1:], strict=False))
+        down: list[nn.Module] = [_layer(INPUTS, widths[0]), nn.LeakyReLU(SLOPE)]
         for a, b in pairs:
             down += [_layer(a, b, stride=2), nn.LeakyReLU(SLOPE)]
         up: list[nn.Module] = []
         for a, b in reversed(pairs):
             up += [nn.Upsample(scale_factor=2), _layer(b, a), nn.LeakyReLU(SLOPE)]
         self.down_flow = nn.Sequential(*down)
-        self.res_flow = nn.Sequential(*(Residual(WIDTHS[-1], WIDTHS[-1]) for _ in range(BLOCKS)))
+        self.res_flow = nn.Sequential(*(Residual(widths[-1], widths[-1]) for _ in range(BLOCKS)))
         self.up_flow = nn.Sequential(*up)
-        self.conv_flow = nn.Sequential(nn.Conv2d(WIDTHS[0], 2, 3, padding=1))
-        self.conv_w = nn.Sequential(nn.Conv2d(WIDTHS[0], 1, 3, padding=1), nn.Sigmoid())
+        self.conv_flow = nn.Sequential(nn.Conv2d(widths[0], 2, 3, padding=1))
+        self.conv_w = nn.Sequential(nn.Conv2d(widths[0], 1, 3, padding=1), nn.Sigmoid())
 
     def forward(self, sketch: Tensor, reference_sketch: Tensor, reference: Tensor) -> Flow:
         """Return the flow.

@@ -18,7 +18,12 @@ from torch.nn import functional as F
 
 from visavis.models.systems.rhythmic.blocks import SLOPE, FusedResidual, ModulatedResidual
 from visavis.models.systems.rhythmic.embedding import PictureEmbedding, SketchEmbedding
-from visavis.models.systems.rhythmic.flow import Flow, FlowNetwork, resampled
+from visavis.models.systems.rhythmic.flow import (
+    FLOW_WIDTHS,
+    Flow,
+    FlowNetwork,
+    resampled,
+)
 from visavis.models.systems.rhythmic.made_weights import Combination, MadeLevel, WeightMaker
 from visavis.models.systems.rhythmic.references import (
     Attention,
@@ -49,7 +54,7 @@ class Appearance:
     """What the references say of a person. With one reference it holds for every frame.
 
     Attributes:
-        start: f32[1, 1024, S/32, S/32], what the picture grows from.
+        start: f32[N, 1024, S/32, S/32], what the picture grows from; an N of 1 is for every frame.
         levels: the made weights, the finest level first.
     """
 
@@ -92,11 +97,17 @@ class Generator(nn.Module):
         shots: how many references the weights are for, in the newer layout; None for the older
             one, which takes any number.
         widths: channels at full size and after each step down; they double over the made levels.
+        flow_widths: of the networks that warp; see `flow.FlowNetwork`.
         align_corners: see `flow.resampled`.
     """
 
     def __init__(
-        self, shots: int | None, widths: Sequence[int] = WIDTHS, *, align_corners: bool = False
+        self,
+        shots: int | None,
+        widths: Sequence[int] = WIDTHS,
+        *,
+        flow_widths: Sequence[int] = FLOW_WIDTHS,
+        align_corners: bool = False,
     ) -> None:
         super().__init__()
         self.align_corners = align_corners
@@ -105,7 +116,7 @@ class Generator(nn.Module):
         self.combination = Combination(widths)
         self.weight_maker = WeightMaker(widths, MADE)
         self.sketch_embedding = SketchEmbedding(widths, MADE)
-        self.reference_flow, self.render_flow = FlowNetwork(), FlowNetwork()
+        self.reference_flow, self.render_flow = FlowNetwork(flow_widths), FlowNetwork(flow_widths)
         self.reference_embedding = PictureEmbedding(3 + 1, widths)
         self.render_embedding = PictureEmbedding(3 + 1, widths)
         self.up = nn.ModuleList(
@@ -126,11 +137,11 @@ class Generator(nn.Module):
         return found if len(images) == 1 else replace(found, keys=self.attention.keys(sketches))
 
     def attended(self, references: References, sketch: Tensor) -> Tensor | None:
-        """Return shares f32[n, 1, S/4, S/4] of the references in a frame; None for one reference.
+        """Return shares f32[N, n, S/4, S/4] of the references in frames; None for one reference.
 
         Args:
             references: of `references`.
-            sketch: f32[1, 1, S, S], of the frame.
+            sketch: f32[N, 1, S, S], of the frames.
         """
         if references.keys is None:
             return None
@@ -171,7 +182,7 @@ class Generator(nn.Module):
         maps = self.sketch_embedding(sketch, appearance.levels)
         reference_maps = _maps(self.reference_embedding, reference)
         render_maps = _maps(self.render_embedding, render)
-        x = appearance.start.expand(len(sketch), -1, -1, -1)
+        x = appearance.start.expand(sketch.shape[0], -1, -1, -1)
         for level in reversed(range(len(self.up))):
             made = appearance.levels[level].modulations if level < MADE else None
             labels = [maps[level]]

@@ -33,7 +33,8 @@ def audio_rows(samples: Tensor, first: int, count: int) -> Tensor:
     """Return the windows of `count` frames from `first` on, f32[count, 7, 640].
 
     Args:
-        samples: f32[N], 16 kHz, -1 to 1. Before and after there is silence.
+        samples: f32[N], 16 kHz, in whatever scale; the published program takes 16-bit integers as
+            they are. Before and after there is silence.
     """
     reach = ROWS // 2
     start, stop = (first - reach) * SAMPLES, (first + count + reach) * SAMPLES

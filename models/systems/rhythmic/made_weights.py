@@ -27,10 +27,10 @@ class Combination(nn.Module):
         self.sketch_up = nn.ModuleList(ConvolutionBlock(b, a) for a, b in pairs)
 
     def forward(self, image: Tensor, sketch: Tensor) -> list[Tensor]:
-        """Return matrices f32[C, C], C the channels of each level.
+        """Return matrices f32[N, C, C], C the channels of each level.
 
         Args:
-            image, sketch: f32[1, C, H, W], features of the coarsest level.
+            image, sketch: f32[N, C, H, W], features of the coarsest level.
         """
         matrices = [_together(image, sketch)]
         for image_up, sketch_up in zip(
@@ -42,14 +42,16 @@ class Combination(nn.Module):
 
 
 def _together(image: Tensor, sketch: Tensor) -> Tensor:
-    """The sum over pixels of a picture's channel times a sketch's share, f32[C, C]."""
+    """The sum over pixels of a picture's channel times a sketch's share, f32[N, C, C]."""
     shares = torch.softmax(sketch, dim=1)
-    return image[0].flatten(1) @ shares[0].flatten(1).T
+    return image.flatten(2) @ shares.flatten(2).transpose(1, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class MadeLevel:
     """What is made for one level of A channels, the next coarser one of B.
+
+    With an axis in front it is made for each frame.
 
     Attributes:
         modulations: of its residual block.
@@ -96,7 +98,8 @@ class WeightMaker(nn.Module):
         """Return the weights of every level that has made ones, the finest first.
 
         Args:
-            matrices: f32[C, C] of every level; a level takes that of the next coarser one.
+            matrices: f32[C, C] or f32[N, C, C] of every level; a level takes that of the next
+                coarser one.
         """
         made = []
         for level in range(len(self.first)):
@@ -108,20 +111,21 @@ class WeightMaker(nn.Module):
                 _modulation(self.side[level](rows), coarse, fine),
             )
             # As many biases are made as the matrix has rows; those past the outputs are not used.
-            embedding, bias = _convolution(self.embedding[level](rows).flatten(), coarse, fine)
-            made.append(MadeLevel(modulations, embedding, bias[:fine]))
+            embedding, bias = _convolution(self.embedding[level](rows).flatten(-2), coarse, fine)
+            made.append(MadeLevel(modulations, embedding, bias[..., :fine]))
         return made
 
 
 def _modulation(values: Tensor, outputs: int, inputs: int) -> MadeModulation:
     # Biases are made, too, but the published generator does not apply them.
     (scale, _), (shift, _) = (
-        _convolution(part, outputs, inputs) for part in values.flatten().chunk(2)
+        _convolution(part, outputs, inputs) for part in values.flatten(-2).chunk(2, dim=-1)
     )
     return MadeModulation(scale, shift)
 
 
 def _convolution(values: Tensor, outputs: int, inputs: int) -> tuple[Tensor, Tensor]:
-    """A matrix f32[outputs, inputs] and, after it, a bias f32[outputs]."""
+    """A matrix f32[..., outputs, inputs] and, after it, a bias f32[..., outputs]."""
     count = outputs * inputs
-    return values[:count].reshape(outputs, inputs), values[count:]
+    matrix = values[..., :count].reshape(*values.shape[:-1], outputs, inputs)
+    return matrix, values[..., count:]

@@ -43,13 +43,16 @@ def _steps(widths: Sequence[int]) -> nn.ModuleList:
 
 
 def _chosen(features: Tensor, everything: Tensor | None, attention: Tensor | None) -> Tensor:
-    """Features f32[1, C, H, W] of those of n pictures, as a frame attends to them."""
+    """Features f32[N, C, H, W] of those of n pictures, as frames attend to them."""
     if attention is None:
         if len(features) != 1:
             raise ValueError(f"{len(features)} reference pictures need attention")
         chosen = features
     else:
-        chosen = (features * attention).sum(dim=0, keepdim=True)
+        # One picture after another: together they would be n times as large.
+        chosen = features[0] * attention[:, :1]
+        for k in range(1, len(features)):
+            chosen = chosen + features[k] * attention[:, k : k + 1]
     return chosen if everything is None else chosen + everything
 
 
@@ -75,11 +78,12 @@ class Attention(nn.Module):
         return keys
 
     def forward(self, keys: Tensor, sketch: Tensor) -> Tensor:
-        """Return shares f32[n, 1, S/4, S/4], which add up to 1, for a frame f32[1, 1, S, S]."""
+        """Return shares f32[N, n, S/4, S/4], which add up to 1, for frames f32[N, 1, S, S]."""
         query: Tensor = self.query_first(sketch)
         for step in self.query:
             query = step(query)
-        return torch.softmax((keys * query).sum(dim=1, keepdim=True), dim=0)
+        likeness = [(key * query).sum(dim=1, keepdim=True) for key in keys]
+        return torch.softmax(torch.cat(likeness, dim=1), dim=1)
 
 
 class SeparateEncoder(nn.Module):
@@ -110,11 +114,11 @@ class SeparateEncoder(nn.Module):
     def forward(
         self, references: References, attention: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return features of the picture and of the sketch, f32[1, C, S/32, S/32].
+        """Return features of the picture and of the sketch, f32[N, C, S/32, S/32].
 
         Args:
             references: of `references`.
-            attention: f32[n, 1, S/4, S/4]; one picture needs none.
+            attention: f32[N, n, S/4, S/4]; one picture needs none, and has an N of 1.
         """
         image = _chosen(references.images, references.images_all, attention)
         sketch = _chosen(references.sketches, references.sketches_all, attention)

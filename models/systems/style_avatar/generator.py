@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from visavis.models.systems.state import StateLayout
 
-__all__ = ["LAYOUT", "Generator", "masked"]
+__all__ = ["LAYOUT", "Generator", "generator_of", "masked"]
 
 WIDTH = 64
 HALVINGS, COARSE_BLOCKS, FINE_BLOCKS = 3, 9, 3
@@ -128,6 +130,16 @@ class Generator(nn.Module):
         x = self.down(self.enter(texture)) + self.coarse(half)
         picture: Tensor = self.leave(self.up(self.blocks(x)))
         return picture
+
+
+def generator_of(state: Mapping[str, Tensor]) -> Generator:
+    """Return a generator of the size of a checkpoint's, without its weights.
+
+    Raises:
+        KeyError: the tensor that tells the size is missing.
+    """
+    width, channels = state["model1_1.1.weight"].shape[:2]
+    return Generator(channels, width)
 
 
 def masked(pictures: Tensor, background: Tensor) -> Tensor:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from visavis.models.systems.state import StateLayout
 
-__all__ = ["FRAMES", "HEARD", "LAYOUT", "Motion", "averaged", "heard", "starts"]
+__all__ = [
+    "FRAMES",
+    "HEARD",
+    "LAYOUT",
+    "STYLE",
+    "Motion",
+    "Widths",
+    "averaged",
+    "heard",
+    "starts",
+    "widths_of",
+]
 
 POSTERIORS, STYLE, EXPRESSION = 29, 135, 64
 FRAMES = 32  # of 40 ms, that a window tells
@@ -20,8 +33,7 @@ STEP = 8  # frames from a window to the next
 AROUND = 8  # rows of 20 ms that a window hears before and after its frames
 HEARD = 2 * FRAMES + 2 * AROUND
 
-# Channels and blocks of each stage; the first block of a stage halves the time.
-STAGES = ((64, 3), (128, 4), (256, 14))
+BLOCKS = (3, 4, 14)  # of each stage; the first block of a stage halves the time
 LATE = (22, 23)  # what the file calls the blocks that know the style; there is no 21
 
 LAYOUT = StateLayout(
@@ -34,12 +46,42 @@ LAYOUT = StateLayout(
     | {
         f"{theirs}.{part}_layer": f"{ours}.{name}"
         for theirs, ours in [
-            *((f"backbone1.{n}", f"early.{n}") for n in range(sum(n for _, n in STAGES))),
+            *((f"backbone1.{n}", f"early.{n}") for n in range(sum(BLOCKS))),
             *((f"backbone2.{n}", f"late.{i}") for i, n in enumerate(LATE)),
         ]
         for part, name in (("res", "residual"), ("shortcut", "shortcut"))
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """Channels; those of the published network.
+
+    Attributes:
+        audio, energy: of what is heard. stages: of the stages. style: of the code's hidden layer.
+    """
+
+    audio: int = 48
+    energy: int = 16
+    stages: tuple[int, int, int] = (64, 128, 256)
+    style: int = 64
+
+
+def widths_of(state: Mapping[str, Tensor]) -> Widths:
+    """Return the channels of a checkpoint.
+
+    Raises:
+        KeyError: a tensor that tells them is missing.
+    """
+    firsts = [f"backbone1.{sum(BLOCKS[:n])}.res_layer.1.weight" for n in range(len(BLOCKS))]
+    first, second, third = (len(state[name]) for name in firsts)
+    return Widths(
+        len(state["audio_layer.0.weight"]),
+        len(state["energy_layer.0.weight"]),
+        (first, second, third),
+        len(state["exp_sty_layer.0.weight"]),
+    )
 
 
 class _Block(nn.Module):
@@ -66,6 +108,14 @@ class _Block(nn.Module):
         return cast(Tensor, self.residual(x)) + cast(Tensor, self.shortcut(x))
 
 
+class _Stretched(nn.Module):
+    """To 32 frames, linear; of pictures one row high, which exporters keep as one operation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = F.interpolate(x[:, :, None], (1, FRAMES), mode="bilinear", align_corners=False)
+        return wide[:, :, 0]
+
+
 def _enter(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv1d(inputs, outputs, 3, 1, 1),
@@ -79,22 +129,26 @@ class Motion(nn.Module):
     """From a window of sound and a style code to 32 frames of expression.
 
     It has no causal structure: every frame may depend on the whole window.
+
+    Args:
+        widths: of the layers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Widths | None = None) -> None:
         super().__init__()
-        self.audio = _enter(POSTERIORS, 48)
-        self.energy = _enter(1, 16)
-        blocks, inputs = [], 64
-        for outputs, count in STAGES:
+        w = widths or Widths()
+        self.audio = _enter(POSTERIORS, w.audio)
+        self.energy = _enter(1, w.energy)
+        blocks, inputs = [], w.audio + w.energy
+        for outputs, count in zip(w.stages, BLOCKS, strict=True):
             blocks.append(_Block(inputs, outputs, 2))
             blocks += [_Block(outputs, outputs) for _ in range(count - 1)]
             inputs = outputs
         self.early = nn.Sequential(*blocks)
-        self.style = nn.Sequential(nn.Linear(STYLE, 64), nn.ReLU(), nn.Linear(64, inputs))
+        self.style = nn.Sequential(nn.Linear(STYLE, w.style), nn.ReLU(), nn.Linear(w.style, inputs))
         self.late = nn.Sequential(*(_Block(2 * inputs, 2 * inputs) for _ in LATE))
         self.leave = nn.Sequential(
-            nn.Upsample(FRAMES, mode="linear", align_corners=False),
+            _Stretched(),
             nn.BatchNorm1d(2 * inputs),
             nn.Conv1d(2 * inputs, EXPRESSION, 3, 1, 1, bias=False),
             nn.PReLU(EXPRESSION),

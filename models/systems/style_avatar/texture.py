@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from torch.nn import functional as F
 
 from visavis.models.systems.state import StateLayout
 
-__all__ = ["CHANNELS", "LAYOUT", "TextureEncoder", "prepared", "sampled", "scattered"]
+__all__ = ["CHANNELS", "LAYOUT", "TextureEncoder", "encoder_of", "prepared", "sampled", "scattered"]
 
 PICTURES = 3  # textures that the encoder sees side by side
 CHANNELS = 16
@@ -36,19 +38,23 @@ class TextureEncoder(nn.Module):
 
     Args:
         pictures: textures side by side; 1 in a network tuned to a person.
+        down, up: channels of the levels; those of the published network.
     """
 
-    def __init__(self, pictures: int = PICTURES) -> None:
+    def __init__(
+        self, pictures: int = PICTURES, down: Sequence[int] = DOWN, up: Sequence[int] = UP
+    ) -> None:
         super().__init__()
-        inputs = [3 * pictures, *DOWN[:-1]]
+        self.pictures = pictures
+        inputs = [3 * pictures, *down[:-1]]
         self.downs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(inputs, DOWN, strict=True)
+            nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(inputs, down, strict=True)
         )
         # All but the first and the last level see what the way down had at their size.
-        skips = [0, *reversed(DOWN[1:-1]), 0]
-        before = [DOWN[-1], *UP[:-1]]
+        skips = [0, *reversed(down[1:-1]), 0]
+        before = [down[-1], *up[:-1]]
         self.ups = nn.ModuleList(
-            nn.Conv2d(a + b, c, 3, padding=1) for a, b, c in zip(before, skips, UP, strict=True)
+            nn.Conv2d(a + b, c, 3, padding=1) for a, b, c in zip(before, skips, up, strict=True)
         )
 
     def forward(self, textures: Tensor) -> Tensor:
@@ -64,6 +70,17 @@ class TextureEncoder(nn.Module):
             if index < len(self.ups) - 1:
                 x = _normal(x)
         return torch.tanh(F.avg_pool2d(x, 4, 4, 1))
+
+
+def encoder_of(state: Mapping[str, Tensor]) -> TextureEncoder:
+    """Return an encoder of the size of a checkpoint's, without its weights.
+
+    Raises:
+        KeyError: a tensor that tells the size is missing.
+    """
+    down = [len(state[f"down{n}.conv.0.weight"]) for n in range(1, len(DOWN) + 1)]
+    up = [len(state[f"up{n}.conv.1.weight"]) for n in range(1, len(UP) + 1)]
+    return TextureEncoder(state["down1.conv.0.weight"].shape[1] // 3, down, up)
 
 
 def prepared(texture: Tensor, pictures: int = PICTURES) -> Tensor:

@@ -1,12 +1,16 @@
 """Reads the files of morphable models that users have under a licence of their own.
 
-Two layouts are known, both of the Basel Face Model 2009 (P. Paysan et al., "A 3D face model for
+Three layouts are known, all of the Basel Face Model 2009 (P. Paysan et al., "A 3D face model for
 pose and illumination invariant face recognition", 2009) with the expressions of Y. Guo et al.,
 "CNN-based real-time dense face reconstruction", 2018:
 
 `BFM_model_front.mat`, as Y. Deng et al. (2019) derive it: meanshape [1, 3V], idBase [3V, I],
 exBase [3V, E], meantex [1, 3V], texBase [3V, B], tri [T, 3] and keypoints [68], both from 1; the
 bases times their deviations already.
+
+`data.mat`, as X. Wen et al. ("Photorealistic audio-driven video portraits", 2020) derive it: the
+same as geo_mean [3V, 1], id_base, exp_base, tex_mean [3V, 1], tex_base, triangles and key_points,
+both from 0; in a unit of its own, colours 0 to 1. It is given in the unit of the former.
 
 `01_MorphableModel.mat`, as Basel gives it: shapeMU, texMU [3V, 1], shapePC, texPC [3V, K], shapeEV,
 texEV [K, 1], with V = 53490; and a folder with what that derivation takes: `Exp_Pca.bin` (int32 D,
@@ -30,11 +34,11 @@ import torch
 from numpy.typing import NDArray
 
 from visavis.engines.errors import ConfigError
-from visavis.finetune.morphable.mat import Header, MatError, load, scan
-from visavis.finetune.workplace import sha256_of
+from visavis.export.file_hash import sha256_of
+from visavis.export.mat_file import Header, MatError, load, scan
 from visavis.models.face_model import FaceModel
 
-__all__ = ["FaceModelFile", "read_face_model"]
+__all__ = ["MICROMETRES", "PORTRAIT_MICROMETRES", "FaceModelFile", "read_face_model"]
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -43,10 +47,14 @@ IDENTITIES, EXPRESSIONS, COLOURS = 80, 64, 80  # components that are used, as De
 FEWEST_VERTICES, MOST_VERTICES, MOST_TRIANGLES, MOST_COMPONENTS = 100, 200_000, 400_000, 400
 LARGEST_FILE = 2 << 30
 DERIVED = ("meanshape", "idBase", "exBase", "meantex", "texBase", "tri", "keypoints")
+# As `DERIVED`, in that order.
+PORTRAITS = ("geo_mean", "id_base", "exp_base", "tex_mean", "tex_base", "triangles", "key_points")
 BASEL = ("shapeMU", "shapePC", "shapeEV", "texMU", "texPC", "texEV")
 INDEX_FILES = ("facemodel_info.mat", "BFM_front_idx.mat", "BFM_exp_idx.mat")
 EXPRESSION_FILES = ("Exp_Pca.bin", "std_exp.txt")
 MICROMETRES = 1e5  # of Basel's files in the unit of the derived one, a decimetre
+PORTRAIT_MICROMETRES = 92156.7  # in the unit of data.mat
+LEVELS = 255.0
 HIGHEST = 1e15  # of any number, whatever its unit
 MOST_TEXT = 1 << 20
 
@@ -70,19 +78,20 @@ def read_face_model(path: Path, expressions: Path | None = None) -> FaceModelFil
     """Read a model.
 
     Args:
-        path: `BFM_model_front.mat` or `01_MorphableModel.mat`, whatever they are called.
-        expressions: the folder that the second of them needs.
+        path: `BFM_model_front.mat`, `data.mat` or `01_MorphableModel.mat`, whatever they are
+            called.
+        expressions: the folder that the last of them needs.
 
     Raises:
         ConfigError: it is none of these, or not whole; one sentence says why.
     """
     there = _header(path)
-    if set(DERIVED) <= there.keys():
-        if expressions is not None:
-            raise ConfigError(f"{path} has its expressions; leave --expression-model out.")
-        return FaceModelFile(
-            _derived(path, there), "BFM 2009 front with expressions", _hashes([path])
-        )
+    for names in (DERIVED, PORTRAITS):
+        if set(names) <= there.keys():
+            if expressions is not None:
+                raise ConfigError(f"{path} has its expressions; leave --expression-model out.")
+            model = _derived(path, there, names)
+            return FaceModelFile(model, "BFM 2009 front with expressions", _hashes([path]))
     if set(BASEL) <= there.keys():
         if expressions is None:
             raise ConfigError(
@@ -93,7 +102,7 @@ def read_face_model(path: Path, expressions: Path | None = None) -> FaceModelFil
         used = [path, *(expressions / name for name in (*INDEX_FILES, *EXPRESSION_FILES))]
         return FaceModelFile(model, "BFM 2009 and Exp_Pca", _hashes(used))
     lacking = min(
-        (sorted(set(names) - there.keys()) for names in (DERIVED, BASEL)),
+        (sorted(set(names) - there.keys()) for names in (DERIVED, PORTRAITS, BASEL)),
         key=lambda names: len(names),
     )
     raise ConfigError(f"{path} is no face model that we know: it lacks {', '.join(lacking)}.")
@@ -158,38 +167,49 @@ def _basis(path: Path, arrays: Mapping[str, Any], name: str, vertices: int, most
     return np.ascontiguousarray(kept.T).reshape(-1, vertices, 3)
 
 
-def _indices(path: Path, values: NDArray[Any], name: str, count: int) -> I64:
-    """Return indices from 0 of those from 1."""
+def _indices(path: Path, values: NDArray[Any], name: str, count: int, first: int = 1) -> I64:
+    """Return indices from 0 of those from `first`."""
     whole = values.astype(np.float64)
-    if (whole != np.rint(whole)).any() or whole.min() < 1 or whole.max() > count:
+    if (whole != np.rint(whole)).any() or whole.min() < first or whole.max() >= count + first:
         raise ConfigError(f"{path}: {name} names vertices that do not exist.")
-    return whole.astype(np.int64) - 1
+    return whole.astype(np.int64) - first
 
 
-def _mesh(path: Path, arrays: Mapping[str, Any], vertices: int) -> tuple[I64, I64]:
+def _mesh(
+    path: Path,
+    arrays: Mapping[str, Any],
+    vertices: int,
+    names: tuple[str, ...] = DERIVED[-2:],
+    first: int = 1,
+) -> tuple[I64, I64]:
     """Return triangles and landmarks."""
-    triangles = arrays["tri"]
+    faces, marks = names
+    triangles = arrays[faces]
     if triangles.shape[1] != 3 or len(triangles) > MOST_TRIANGLES:
-        raise ConfigError(f"{path}: tri has the wrong shape {triangles.shape}.")
-    points = _vector(path, arrays, "keypoints", 68)
+        raise ConfigError(f"{path}: {faces} has the wrong shape {triangles.shape}.")
+    points = _vector(path, arrays, marks, 68)
     return (
-        _indices(path, triangles, "tri", vertices),
-        _indices(path, points, "keypoints", vertices),
+        _indices(path, triangles, faces, vertices, first),
+        _indices(path, points, marks, vertices, first),
     )
 
 
-def _derived(path: Path, there: Mapping[str, Header]) -> FaceModel:
-    arrays = _load(path, there, DERIVED)
-    mean = _vector(path, arrays, "meanshape")
-    vertices = _vertices(path, mean, "meanshape")
-    triangles, landmarks = _mesh(path, arrays, vertices)
+def _derived(path: Path, there: Mapping[str, Header], names: tuple[str, ...]) -> FaceModel:
+    arrays = _load(path, there, names)
+    shape, identities, expressions, colour, colours, *mesh = names
+    mean = _vector(path, arrays, shape)
+    vertices = _vertices(path, mean, shape)
+    portraits = names == PORTRAITS
+    triangles, landmarks = _mesh(path, arrays, vertices, tuple(mesh), 0 if portraits else 1)
+    unit = np.float32(PORTRAIT_MICROMETRES / MICROMETRES if portraits else 1.0)
+    levels = np.float32(LEVELS if portraits else 1.0)
     return _model(
         path,
-        mean.reshape(vertices, 3),
-        _basis(path, arrays, "idBase", vertices, IDENTITIES),
-        _basis(path, arrays, "exBase", vertices, EXPRESSIONS),
-        _vector(path, arrays, "meantex", 3 * vertices).reshape(vertices, 3),
-        _basis(path, arrays, "texBase", vertices, COLOURS),
+        mean.reshape(vertices, 3) * unit,
+        _basis(path, arrays, identities, vertices, IDENTITIES) * unit,
+        _basis(path, arrays, expressions, vertices, EXPRESSIONS) * unit,
+        _vector(path, arrays, colour, 3 * vertices).reshape(vertices, 3) * levels,
+        _basis(path, arrays, colours, vertices, COLOURS) * levels,
         triangles,
         landmarks,
     )
