@@ -8,78 +8,23 @@ https://onnx.ai/onnx/operators/ (operator sets 13 to 23)
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from visavis.engines.onnx_model import Node
+from visavis.engines import torch_pictures as pictures
+from visavis.engines.torch_given import Function, Given, Unsupported
 
 __all__ = ["OPERATORS", "Function", "Given", "Unsupported"]
-
-Function = Callable[..., Any]
-_T = TypeVar("_T")
 
 # TensorProto.DataType
 _TYPES = {
     1: torch.float32, 2: torch.uint8, 3: torch.int8, 6: torch.int32, 7: torch.int64,
     9: torch.bool, 10: torch.float16, 11: torch.float64,
 }  # fmt: skip
-
-
-class Unsupported(Exception):
-    """A node asks for what is not carried out here; the message is a clause."""
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A node, and those of its inputs that are known before anything runs.
-
-    Attributes:
-        node: the node.
-        known: values by name.
-    """
-
-    node: Node
-    known: Mapping[str, NDArray[np.generic]]
-
-    def attribute(self, name: str, otherwise: _T) -> _T:
-        """Return an attribute, of the same type as what stands for it where it is left out.
-
-        Raises:
-            Unsupported: it is of another type.
-        """
-        value = self.node.attributes.get(name, otherwise)
-        if otherwise is not None and not isinstance(value, type(otherwise)):
-            raise Unsupported(f"the attribute {name!r} of {self.node.operator} has another type")
-        return value  # type: ignore[return-value]
-
-    def has(self, index: int) -> bool:
-        """Whether an optional input is given."""
-        return index < len(self.node.inputs) and self.node.inputs[index] != ""
-
-    def values(self, index: int) -> list[Any] | None:
-        """Return an input that must be known beforehand, as numbers; None where it is left out.
-
-        Raises:
-            Unsupported: it is computed while the graph runs.
-        """
-        if not self.has(index):
-            return None
-        array = self.known.get(self.node.inputs[index])
-        if array is None:
-            raise Unsupported(f"{self.node.operator} takes sizes that are computed as it runs")
-        return list(array.ravel().tolist())
-
-    def require(self, holds: bool, words: str) -> None:
-        """Raise `Unsupported` where something does not hold."""
-        if not holds:
-            raise Unsupported(f"{self.node.operator} {words}")
 
 
 def _plain(function: Function) -> Callable[[Given], Function]:
@@ -149,13 +94,53 @@ def _gather(given: Given) -> Function:
     return take
 
 
-def _reduce_mean(given: Given) -> Function:
-    axes = given.values(1)
-    if axes is None:
-        axes = list(given.attribute("axes", ()))
-    keep = bool(given.attribute("keepdims", 1))
-    given.require(bool(axes), "names no axes")
-    return lambda x, *_: x.mean(axes, keepdim=keep)
+def _divided(x: Tensor, by: Tensor) -> Tensor:
+    """Of whole numbers ONNX takes the whole part."""
+    return torch.div(x, by, rounding_mode=None if x.is_floating_point() else "trunc")
+
+
+def _largest(first: Tensor, *others: Tensor) -> Tensor:
+    return functools.reduce(torch.maximum, others, first)
+
+
+def _least(first: Tensor, *others: Tensor) -> Tensor:
+    return functools.reduce(torch.minimum, others, first)
+
+
+def _gemm(given: Given) -> Function:
+    alpha, beta = given.attribute("alpha", 1.0), given.attribute("beta", 1.0)
+    turn_a, turn_b = bool(given.attribute("transA", 0)), bool(given.attribute("transB", 0))
+
+    def multiply(a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
+        product = (a.T if turn_a else a) @ (b.T if turn_b else b)
+        product = product if alpha == 1.0 else product * alpha
+        return product if c is None else product + (c if beta == 1.0 else c * beta)
+
+    return multiply
+
+
+def _leaky_relu(given: Given) -> Function:
+    slope = given.attribute("alpha", 0.01)
+    return lambda x: torch.nn.functional.leaky_relu(x, slope)
+
+
+def _softmax(given: Given) -> Function:
+    axis = given.attribute("axis", -1)
+    return lambda x: torch.softmax(x, axis)
+
+
+def _reduce(what: str) -> Callable[[Given], Function]:
+    reduce: Function = {"mean": torch.mean, "sum": torch.sum}[what]
+
+    def build(given: Given) -> Function:
+        axes = given.values(1)
+        if axes is None:
+            axes = list(given.attribute("axes", ()))
+        keep = bool(given.attribute("keepdims", 1))
+        given.require(bool(axes), "names no axes")
+        return lambda x, *_: reduce(x, axes, keepdim=keep)
+
+    return build
 
 
 def _reshape(given: Given) -> Function:
@@ -170,27 +155,6 @@ def _reshape(given: Given) -> Function:
         return x.reshape(shape)
 
     return reshape
-
-
-def _resize(given: Given) -> Function:
-    scales = given.values(2)
-    for name, wanted in (
-        ("mode", "nearest"),
-        ("coordinate_transformation_mode", "asymmetric"),
-        ("nearest_mode", "floor"),
-    ):
-        default = {"nearest_mode": "round_prefer_floor"}.get(name, "half_pixel")
-        default = "nearest" if name == "mode" else default
-        given.require(given.attribute(name, default) == wanted, f"is not of the {name} {wanted!r}")
-    given.require(
-        scales is not None
-        and len(scales) == 4
-        and scales[:2] == [1, 1]
-        and all(scale >= 1 and scale == int(scale) for scale in scales),
-        "is not by whole numbers in the last two axes",
-    )
-    factors = [float(scale) for scale in (scales or ())[2:]]
-    return lambda x, *_: F.interpolate(x, scale_factor=factors, mode="nearest")
 
 
 def _slice(given: Given) -> Function:
@@ -248,23 +212,45 @@ def _transpose(given: Given) -> Function:
 
 
 OPERATORS: Mapping[str, Callable[[Given], Function]] = {
+    "Abs": _plain(torch.abs),
     "Add": _plain(torch.add),
+    "AveragePool": pictures.average_pool,
     "Cast": _cast,
     "Clip": _clip,
     "Concat": _concat,
     "Conv": _conv,
+    "ConvTranspose": pictures.conv_transpose,
+    "Cos": _plain(torch.cos),
     "DepthToSpace": _depth_to_space,
+    "Div": _plain(_divided),
+    "Exp": _plain(torch.exp),
     "Gather": _gather,
+    "Gemm": _gemm,
+    "GridSample": pictures.grid_sample,
+    "InstanceNormalization": pictures.instance_norm,
+    "LeakyRelu": _leaky_relu,
     "MatMul": _plain(torch.matmul),
+    "Max": _plain(_largest),
+    "MaxPool": pictures.max_pool,
+    "Min": _plain(_least),
     "Mul": _plain(torch.mul),
-    "ReduceMean": _reduce_mean,
+    "Neg": _plain(torch.neg),
+    "PRelu": _plain(lambda x, slope: torch.where(x >= 0, x, x * slope)),
+    "Pad": pictures.pad,
+    "Pow": _plain(torch.pow),
+    "Reciprocal": _plain(torch.reciprocal),
+    "ReduceMean": _reduce("mean"),
+    "ReduceSum": _reduce("sum"),
     "Relu": _plain(torch.relu),
     "Reshape": _reshape,
-    "Resize": _resize,
+    "Resize": pictures.resize,
     "Round": _plain(torch.round),  # both round halves to even
     "Sigmoid": _plain(torch.sigmoid),
+    "Sin": _plain(torch.sin),
     "Slice": _slice,
+    "Softmax": _softmax,
     "Split": _split,
+    "Sqrt": _plain(torch.sqrt),
     "Squeeze": _squeeze,
     "Sub": _plain(torch.sub),
     "Tanh": _plain(torch.tanh),

@@ -157,7 +157,8 @@ class FaceMesh(nn.Module):
         # Not joined with a column of ones: the last row of the matrix is what that would add.
         clip = placed @ self.camera[:3] + self.camera[3]
         if self.light is None:
-            carried = self.carried.expand(clip.shape[0], -1, -1)
+            # Not `expand`, which is exported with the shape of what runs: no size is looked at.
+            carried = self.carried + 0.0 * clip[..., :1]
         else:
             carried = lit(
                 self.carried,

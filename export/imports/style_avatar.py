@@ -12,23 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from visavis.engines.cepstra import DEEPSPEECH
 from visavis.engines.npy import dump_array
 from visavis.export.imports.coefficients import read_track
 from visavis.export.imports.crops import feather
 from visavis.export.imports.draft import VIDEO, Draft
 from visavis.export.imports.errors import ImportRefused
 from visavis.export.imports.landmarks import landmarks_of
-from visavis.export.imports.lip_map import face_lips
-from visavis.export.imports.native_motion import native_motion
-from visavis.export.imports.onnx_graph import exported
 from visavis.export.imports.pictures import read_clip, read_image
 from visavis.export.imports.request import Request
-from visavis.export.imports.style_avatar_codes import Styles, read_styles
 from visavis.export.imports.style_avatar_face import (
-    EXPRESSIONS,
     Face,
     Unfolded,
     landmarks,
@@ -38,12 +31,11 @@ from visavis.export.imports.style_avatar_face import (
     texture_of,
     unfolded_model,
 )
-from visavis.export.imports.style_avatar_networks import FaceGraph, Networks, read_networks
-from visavis.export.imports.voice import read_voice
-from visavis.models.systems.headpose.face import SIZE, shape
+from visavis.export.imports.style_avatar_motion import original_motion, own_motion
+from visavis.export.imports.style_avatar_networks import FaceGraph, put_graph, read_networks
+from visavis.models.systems.headpose.face import SIZE
 from visavis.models.systems.style_avatar import texture
-from visavis.models.systems.style_avatar.live import WHOLE_MS, WINDOW, LiveMotion, place_of
-from visavis.models.systems.style_avatar.motion import STYLE
+from visavis.models.systems.style_avatar.live import WHOLE_MS
 from visavis.models.systems.style_avatar.picture import PLANES, Picture
 
 __all__ = ["draft"]
@@ -52,15 +44,12 @@ F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
 MOST_FRAMES = 300  # of a clip, where nobody says how many
-FEATURES = DEEPSPEECH["coefficients"] + 1
 MOUTH = slice(48, 68)
 MARGIN = 4  # pixels around the mouth
-AVERAGE = "average"  # what a style of zeros is: that of the training clips
 NOTICES = (
     "The weights are those of style_avatar by Haozhe Wu et al. (ACM Multimedia 2021), which comes "
     "without a licence; ask its authors before you give them on."
 )
-RECOGNIZER_NOTICE = " Speech is heard by Mozilla DeepSpeech 0.9, under the MPL 2.0."
 
 
 @torch.no_grad()
@@ -109,7 +98,7 @@ def draft(request: Request, say: Callable[[str], None]) -> Draft:
         },
     )
     say("Exporting the networks.")
-    _put(
+    put_graph(
         made,
         "mesh",
         mesh,
@@ -118,7 +107,7 @@ def draft(request: Request, say: Callable[[str], None]) -> Draft:
         half=False,
     )
     face = FaceGraph(Picture(neural, networks.generator, networks.blender)).eval()
-    _put(
+    put_graph(
         made,
         "face",
         face,
@@ -128,9 +117,9 @@ def draft(request: Request, say: Callable[[str], None]) -> Draft:
         samples={"planes": _planes()},
     )
     if request.motion == "original":
-        _original(made, networks, request, say)
+        original_motion(made, networks, request, say)
     else:
-        _native(made, unfolded, track, request, say)
+        own_motion(made, unfolded, track, request, say)
     _heads(made, track, request)
     return made
 
@@ -147,7 +136,10 @@ def _footage(request: Request) -> tuple[list[U8], F32]:
             "style_avatar needs the coefficients of the picture, 257 numbers of "
             "Deep3DFaceReconstruction: give them with --coefficients."
         )
-    most = 1 if request.clip is None else request.frames or MOST_FRAMES
+    most = MOST_FRAMES if request.frames is None else request.frames
+    if most < 1:
+        raise ImportRefused(f"At least 1 frame of a clip must be shown, not {most}.")
+    most = most if request.image is None else 1
     track = read_track(request.coefficients, most).coefficients
     if request.image is not None:
         return [read_image(request.image)], track
@@ -175,84 +167,6 @@ def _faces(request: Request, unfolded: Unfolded, frames: Sequence[U8], track: F3
     ]
 
 
-def _original(
-    made: Draft, networks: Networks, request: Request, say: Callable[[str], None]
-) -> None:
-    """Let the system's own motion network move the face, in a style."""
-    if networks.motion is None or networks.recognizer is None:
-        raise ImportRefused(
-            "The original motion takes the motion network (backbone.pkl) and DeepSpeech's "
-            "checkpoint (best_dev-1466475.index and .data-00000-of-00001); give both, or take our "
-            "own motion with --motion native."
-        )
-    lookahead_ms = WHOLE_MS if request.lookahead_ms is None else request.lookahead_ms
-    try:
-        place = place_of(lookahead_ms)
-    except ValueError as error:
-        raise ImportRefused(str(error)) from None
-    if lookahead_ms < WHOLE_MS:
-        say(f"Below {WHOLE_MS} ms the end of what the network hears is made up.")
-    styles = Styles((AVERAGE,), np.zeros((1, STYLE), np.float32))
-    if request.styles:
-        styles = read_styles(request.styles, lambda path: read_track(path).coefficients)
-    live = LiveMotion(networks.recognizer, networks.motion, place).eval()
-    states = {f"state_{name}": size for name, size in live.state_shapes().items()}
-    pairs = [(name, f"next_{name}") for name in states]
-    _put(
-        made,
-        "motion",
-        live,
-        {"features": (WINDOW, FEATURES), "style": (STYLE,), **states},
-        ["coefficients", *(after for _, after in pairs)],
-        half=request.half,
-        state=pairs,
-    )
-    made.stages["audio"] = {"op": "cepstra@1", "params": {**DEEPSPEECH, "energy": True}}
-    made.stages["motion"] = {
-        "op": "windowed@1",
-        "params": {"graph": "motion", "lookaheads": [lookahead_ms], "preroll": "run"},
-    }
-    made.parts["styles.npy"] = dump_array(styles.codes)
-    made.controls["styles"] = {"names": list(styles.names), "codes": "styles.npy", "default": 0}
-    made.lookahead_ms = lookahead_ms
-    made.notices += RECOGNIZER_NOTICE
-
-
-def _native(
-    made: Draft, unfolded: Unfolded, track: F32, request: Request, say: Callable[[str], None]
-) -> None:
-    """Let our own motion network move the face."""
-    if request.styles:
-        raise ImportRefused("Styles belong to the original motion; our own has none.")
-    if request.lookahead_ms is not None:
-        raise ImportRefused("A look-ahead is chosen for the original motion; our own has several.")
-    model = unfolded.model
-    identity = torch.from_numpy(track[0, :80])
-
-    def points(expressions: F32) -> F32:
-        rows = torch.from_numpy(np.asarray(expressions, np.float32))
-        faces = [shape(model, identity, row)[model.landmarks] for row in rows]
-        return torch.stack(faces).numpy()
-
-    say("Finding out which expressions move the lips.")
-    voice = None if request.speech is None else read_voice(request.speech)
-    own = track[:, EXPRESSIONS]
-    single = len(own) == 1
-    lips = face_lips(
-        points,
-        len(model.expression),
-        rest=own[0] if single else None,
-        coefficients=None if single else own,
-        voice=None if single else voice,
-    )
-    motion = native_motion(lips)
-    made.stages.update(motion.stages)
-    made.graphs.update(motion.graphs)
-    made.parts.update(motion.parts)
-    made.lookahead_ms = motion.lookahead_ms
-    made.made_by["lips"] = lips.about
-
-
 def _heads(made: Draft, track: F32, request: Request) -> None:
     """What the head may do: the clip's own poses, one of them, or those of another clip."""
     heads = ["own", "still"] if len(track) > 1 else ["still"]
@@ -277,25 +191,6 @@ def _mouth(points: F32) -> tuple[int, int, int, int]:
     x0, y0 = (int(value) for value in low.clip(0, SIZE - 1))
     x1, y1 = (int(value) for value in high.clip(1, SIZE))
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
-
-
-def _put(
-    made: Draft,
-    name: str,
-    module: nn.Module,
-    inputs: dict[str, tuple[int, ...]],
-    outputs: list[str],
-    *,
-    half: bool,
-    state: Sequence[tuple[str, str]] = (),
-    samples: dict[str, F32] | None = None,
-) -> None:
-    entry, parts = exported(
-        name, module, inputs=inputs, outputs=outputs, state=state, half=half, samples=samples
-    )
-    made.graphs[name] = entry
-    made.parts.update(parts)
-    made.modules[name] = (module, list(inputs), outputs)
 
 
 def _planes() -> F32:

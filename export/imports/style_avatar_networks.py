@@ -7,17 +7,20 @@ takes two more: the motion network, and DeepSpeech, which it hears with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from visavis.export.imports.deepspeech import read_deepspeech
+from visavis.export.imports.draft import Draft
 from visavis.export.imports.errors import ImportRefused
 from visavis.export.imports.networks import collect
-from visavis.export.imports.onnx_graph import ToI420
+from visavis.export.imports.onnx_graph import ToI420, exported
 from visavis.export.imports.request import Request
 from visavis.export.imports.tf_checkpoint import bundle_of
 from visavis.models.systems.state import PARALLEL, StateLayout, StateMismatch, build
@@ -27,7 +30,7 @@ from visavis.models.systems.style_avatar.generator import Generator
 from visavis.models.systems.style_avatar.motion import Motion
 from visavis.models.systems.style_avatar.picture import Picture
 
-__all__ = ["FaceGraph", "Networks", "read_networks"]
+__all__ = ["FaceGraph", "Networks", "put_graph", "read_networks"]
 
 TEXTURE_SIZE = 64
 
@@ -66,6 +69,30 @@ class FaceGraph(nn.Module):
         """Return the planes of the picture; see `Picture.forward`."""
         y, u, v = self.to_i420(self.picture(planes))
         return y, u, v
+
+
+def put_graph(
+    made: Draft,
+    name: str,
+    module: nn.Module,
+    inputs: dict[str, tuple[int, ...]],
+    outputs: list[str],
+    *,
+    half: bool,
+    state: Sequence[tuple[str, str]] = (),
+    samples: dict[str, NDArray[np.float32]] | None = None,
+) -> None:
+    """Export a network into a draft, as the graph `name`; see `exported`.
+
+    Raises:
+        ImportRefused: it cannot be, or the file gives something else than the network.
+    """
+    entry, parts = exported(
+        name, module, inputs=inputs, outputs=outputs, state=state, half=half, samples=samples
+    )
+    made.graphs[name] = entry
+    made.parts.update(parts)
+    made.modules[name] = (module, list(inputs), outputs)
 
 
 def read_networks(request: Request) -> Networks:

@@ -116,6 +116,43 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("Unsqueeze", [np.array([-1, 1])], {}),
     ("Sub", [B.reshape(4, 1, 1)], {}),
     ("Tanh", [], {}),
+    ("Abs", [], {}),
+    ("AveragePool", [], {"kernel_shape": [2, 2], "strides": [2, 2]}),
+    ("AveragePool", [], {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    ("AveragePool", [],
+     {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "count_include_pad": 1}),
+    ("ConvTranspose", [R.normal(size=(4, 3, 4, 4)).astype(np.float32), B[:3]],
+     {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    ("ConvTranspose", [R.normal(size=(4, 2, 3, 3)).astype(np.float32)],
+     {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1], "group": 2}),
+    ("Cos", [], {}),
+    ("Div", [np.abs(B).reshape(4, 1, 1) + 1], {}),
+    ("Exp", [], {}),
+    ("GridSample", [R.uniform(-1.2, 1.2, (2, 5, 7, 2)).astype(np.float32)], {"align_corners": 0}),
+    ("GridSample", [R.uniform(-1.2, 1.2, (2, 5, 7, 2)).astype(np.float32)],
+     {"align_corners": 1, "padding_mode": "border"}),
+    ("InstanceNormalization", [B, B[::-1].copy()], {"epsilon": 1e-4}),
+    ("LeakyRelu", [], {"alpha": 0.2}),
+    ("Max", [B.reshape(4, 1, 1), np.float32(0.1)], {}),
+    ("MaxPool", [], {"kernel_shape": [3, 3], "strides": [1, 2]}),
+    ("MaxPool", [], {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    ("Min", [B.reshape(4, 1, 1)], {}),
+    ("Neg", [], {}),
+    ("PRelu", [B.reshape(4, 1, 1)], {}),
+    ("Pad", [np.array([0, 0, 1, 2, 0, 0, 3, 0])], {"mode": "reflect"}),
+    ("Pad", [np.array([0, 0, 1, 2, 0, 0, 3, 0]), np.float32(0.5)], {}),
+    ("Pad", [np.array([0, 0, 1, 2, 0, 0, 3, 0])], {"mode": "edge"}),
+    ("Pow", [np.float32(2.0)], {}),
+    ("Reciprocal", [], {}),
+    ("ReduceSum", [np.array([2, 3])], {"keepdims": 1}),
+    ("Resize", [None, np.array([1, 1, 2, 2], np.float32)],
+     {"mode": "linear", "coordinate_transformation_mode": "align_corners"}),
+    ("Resize", [None, np.array([1, 1, 2, 2], np.float32)],
+     {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}),
+    ("Resize", [None, None, np.array([2, 4, 9, 7])],
+     {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"}),
+    ("Sin", [], {}),
+    ("Softmax", [], {"axis": 1}),
 ]  # fmt: skip
 
 
@@ -139,6 +176,19 @@ def test_operators_agree(operator: str, inputs: list[Any], attributes: dict[str,
         model = proto.SerializeToString()
     wanted, found = both(model, {"x": x})
     assert wanted["y"].shape == found["y"].shape and wanted["y"].dtype == found["y"].dtype
+    assert np.allclose(wanted["y"], found["y"], atol=1e-5)
+
+
+@pytest.mark.parametrize("attributes", [{"transB": 1, "alpha": 0.5, "beta": 2.0}, {}])
+def test_gemm_agrees(attributes: dict[str, Any]) -> None:
+    weight = R.normal(size=(36, 5) if not attributes else (5, 36)).astype(np.float32)
+    nodes = [
+        node("Reshape", ["x", "shape"], ["flat"]),
+        node("Gemm", ["flat", "w", "b"], ["y"], **attributes),
+    ]
+    weights = {"shape": np.array([-1, 36]), "w": weight, "b": B[:1].repeat(5)}
+    model = made(nodes, {"x": ["N", 4, 6, 6]}, {"y": (TensorProto.FLOAT, ["M", 5])}, weights)
+    wanted, found = both(model, {"x": R.normal(size=(2, 4, 6, 6)).astype(np.float32)})
     assert np.allclose(wanted["y"], found["y"], atol=1e-5)
 
 

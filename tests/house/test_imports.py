@@ -28,7 +28,16 @@ MAY_IMPORT = {
 # Libraries a room must not import at all, not even inside a function.
 FORBIDDEN = {
     "engines": {"torch", "asyncio", "aiortc", "starlette", "uvicorn", "onnx", "scipy", "mediapipe"},
-    "clients": {"torch", "numba", "onnx", "onnxruntime", "scipy", "mediapipe", "aiortc", "starlette"},
+    "clients": {
+        "torch",
+        "numba",
+        "onnx",
+        "onnxruntime",
+        "scipy",
+        "mediapipe",
+        "aiortc",
+        "starlette",
+    },
     "server": {"torch", "numba", "onnx", "onnxruntime", "scipy", "mediapipe"},
     "cli": {"torch", "numba", "onnx", "onnxruntime", "scipy", "mediapipe", "aiortc", "av"},
     "models": {"onnxruntime", "aiortc", "mediapipe"},
@@ -38,7 +47,8 @@ FORBIDDEN = {
 # The modules of `engines` that run networks with torch. Nobody imports them, but one another, other
 # than inside a function: an engine without torch must not notice.
 WITH_TORCH = {
-    f"visavis.engines.{name}" for name in ("torch_device", "torch_graph", "torch_operators")
+    f"visavis.engines.{name}"
+    for name in ("torch_device", "torch_graph", "torch_operators", "torch_pictures")
 }
 
 

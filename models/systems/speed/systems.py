@@ -19,11 +19,8 @@ from visavis.models.systems.audiodvp import renderer as audiodvp
 from visavis.models.systems.davs import FEATURE, FROM_SOUND, decoder, folded, identity, sound
 from visavis.models.systems.headpose import generator as headpose
 from visavis.models.systems.headpose import memory, motion
-from visavis.models.systems.rhythmic import flow
-from visavis.models.systems.rhythmic import generator as rhythmic
-from visavis.models.systems.rhythmic.person import PersonGenerator, PersonReferences
-from visavis.models.systems.speed.original_rhythmic import WholeGenerator
-from visavis.models.systems.speed.workload import Workload, filled
+from visavis.models.systems.speed.rhythmic import rhythmic_workloads
+from visavis.models.systems.speed.workload import SIDE, Workload, drawn, filled
 from visavis.models.systems.style_avatar import deepspeech, live, texture
 from visavis.models.systems.style_avatar import generator as style
 from visavis.models.systems.style_avatar import motion as style_motion
@@ -32,7 +29,7 @@ __all__ = ["SYSTEMS", "needed_bytes", "workloads"]
 
 ROWS, COLUMNS = 28, 12  # of the coefficients that `headpose` and `audiodvp` hear
 REMEMBERED = 30_000  # rows of a published memory
-SIDE, STYLE_SIDE = 256, 224
+STYLE_SIDE = 224
 
 
 def workloads(system: str, scale: int = 1) -> Iterator[Workload]:
@@ -87,7 +84,7 @@ class _DavsPicture(nn.Module):
     def __init__(self, who: identity.IdentityEncoder, paint: decoder.Decoder) -> None:
         super().__init__()
         self.who, self.paint = who, paint
-        self.register_buffer("picture", _drawn((1, 3, SIDE, SIDE)))
+        self.register_buffer("picture", drawn((1, 3, SIDE, SIDE)))
 
     def forward(self, mouth: Tensor) -> Tensor:
         vector, level_map = self.who(self.picture.expand(len(mouth), -1, -1, -1))
@@ -133,10 +130,10 @@ class _HeadposePicture(nn.Module):
         super().__init__()
         self.paint = paint
         self.asks = memory.MemoryNetwork()
-        self.register_buffer("picture", _drawn((1, 3, size, size)))
-        keys = _drawn((rows, memory.FEATURE)) - 0.5
+        self.register_buffer("picture", drawn((1, 3, size, size)))
+        keys = drawn((rows, memory.FEATURE)) - 0.5
         self.register_buffer("keys", nn.functional.normalize(keys))
-        self.register_buffer("values", nn.functional.normalize(_drawn(keys.shape, seed=2)))
+        self.register_buffer("values", nn.functional.normalize(drawn(keys.shape, seed=2)))
 
     def feature(self, count: int) -> Tensor:
         queries, _ = self.asks(self.picture.expand(count, -1, -1, -1))
@@ -231,7 +228,7 @@ class _StylePicture(nn.Module):
     def __init__(self, paint: style.Generator) -> None:
         super().__init__()
         self.paint = paint
-        self.register_buffer("texture", _drawn((1, texture.CHANNELS, 64, 64)))
+        self.register_buffer("texture", drawn((1, texture.CHANNELS, 64, 64)))
 
     def forward(self, coordinates: Tensor) -> Tensor:
         wide = self.texture.expand(coordinates.shape[0], -1, -1, -1)
@@ -273,48 +270,13 @@ def _style_avatar(scale: int) -> Iterator[Workload]:
     yield _alike("picture", filled(picture), {"coordinates": (side, side, 2)}, ("picture",))
 
 
-def _rhythmic(shots: int) -> Callable[[int], Iterator[Workload]]:
-    def make(scale: int) -> Iterator[Workload]:
-        size = max(SIDE // scale, 64)
-        widths = [width // scale for width in rhythmic.WIDTHS]
-        flows = [width // scale for width in flow.FLOW_WIDTHS]
-        generator = rhythmic.Generator(shots, widths, flow_widths=flows)
-        filled(generator)
-        references = PersonReferences(
-            _smooth(shots, size),
-            _drawn((shots, 1, size, size)).round(),
-            _smooth(shots, size),
-            _drawn((shots, 3)),
-        )
-        whole = WholeGenerator(generator, references).eval()
-        ours = PersonGenerator(generator, references).eval().requires_grad_(False)
-        inputs: dict[str, tuple[int, ...]] = {"planes": (1, size, size)}
-        if shots > 1:
-            inputs["pose"] = (6,)
-        yield Workload(
-            "picture",
-            whole,
-            ours,
-            inputs,
-            inputs,
-            ("picture",),
-            compared=WholeGenerator(generator, references, render=False).eval(),
-            note=(
-                "ours warps no rendered face, which the original may leave out, too; "
-                "its motion is ours: no network from sound to landmarks was published"
-            ),
-        )
-
-    return make
-
-
 SYSTEMS: Mapping[str, Callable[[int], Iterator[Workload]]] = {
     "davs": _davs,
     "headpose": _headpose,
     "audiodvp": _audiodvp,
     "style_avatar": _style_avatar,
-    "rhythmic-1": _rhythmic(1),
-    "rhythmic-8": _rhythmic(8),
+    "rhythmic-1": rhythmic_workloads(1),
+    "rhythmic-8": rhythmic_workloads(8),
 }
 """By name; `rhythmic` with one reference picture, and with eight."""
 
@@ -330,13 +292,3 @@ def _levels(widths: tuple[int, ...], scale: int) -> tuple[tuple[int, ...], int]:
     """Channels of a network that halves a picture down to one pixel, and the picture's side."""
     count = len(widths) - (scale.bit_length() - 1)
     return tuple(width // scale for width in widths[:count]), 2**count
-
-
-def _smooth(count: int, size: int) -> Tensor:
-    """Pictures f32[count, 3, S, S], -1 to 1, that a flow may move without tearing them."""
-    coarse = _drawn((count, 3, 4, 4)) * 2.0 - 1.0
-    return nn.functional.interpolate(coarse, size=size, mode="bilinear", align_corners=True)
-
-
-def _drawn(shape: tuple[int, ...] | torch.Size, seed: int = 1) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))

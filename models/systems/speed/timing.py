@@ -129,6 +129,8 @@ def _runs(
             try:
                 call = _call(way, work, batch, device, runners)
                 given = _first(call())
+                if not np.isfinite(given).all():
+                    raise RuntimeError("with these weights it gives what is not finite")
                 if not runs and way != ORIGINAL:
                     now[way]["deviation"] = _deviation(work, batch, device, given)
             except RuntimeError as error:  # out of memory, or a layer without float16

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Shapes", "Workload", "examples", "filled"]
+__all__ = ["SIDE", "Shapes", "Workload", "drawn", "examples", "filled"]
+
+SIDE = 256  # pixels of most of the systems' pictures
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -74,3 +76,8 @@ def examples(shapes: Shapes, batch: int, device: str = "cpu") -> dict[str, Tenso
         name: torch.rand(batch, *shape, generator=generator).to(device)
         for name, shape in shapes.items()
     }
+
+
+def drawn(shape: Sequence[int], seed: int = 1) -> Tensor:
+    """Return numbers of 0 to 1, the same for the same seed."""
+    return torch.rand(tuple(shape), generator=torch.Generator().manual_seed(seed))

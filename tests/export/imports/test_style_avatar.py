@@ -78,6 +78,12 @@ def original(files: small.Sample) -> Person:
     return made(files, motion="original", styles=(files.styles,), drive=drive)
 
 
+def without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an import export nothing, which takes seconds."""
+    place = "visavis.export.imports.style_avatar_networks.exported"
+    monkeypatch.setattr(place, lambda *given, **more: ({}, {}))
+
+
 def run(
     person: Person, pcm: F32, *, ticks: int = TICKS, render: bool = True, **changes: Any
 ) -> list[Work]:
@@ -216,7 +222,7 @@ def test_the_head_follows_another(files: small.Sample, original: Person) -> None
 
 
 def test_native_motion_is_ours(files: small.Sample, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("visavis.export.imports.style_avatar._put", lambda *given, **more: None)
+    without_graphs(monkeypatch)
     person = draft(request(files, checkpoints=files.checkpoints[1:]), lambda line: None)
     assert person.stages["motion"]["op"] == "tract@2" and person.lookahead_ms == 120
     parts = {role: parse_array(role, data) for role, data in person.parts.items() if "map" in role}
@@ -345,6 +351,7 @@ def cut_off(folder: Path) -> Path:
         (lambda f, t: {"checkpoints": f.checkpoints[1:]}, "DeepSpeech's checkpoint"),
         (lambda f, t: {"checkpoints": (*f.checkpoints, cut_off(t))}, "two TensorFlow"),
         (lambda f, t: {"image": None}, "--image"),
+        (lambda f, t: {"frames": 0}, "At least 1 frame"),
         (lambda f, t: {"coefficients": None}, "--coefficients"),
         (lambda f, t: {"coefficients": saved(t / "c.npy", np.zeros((1, 256)))}, "rows of 257"),
         (lambda f, t: {"face_model": None}, "--face-model"),
@@ -372,7 +379,7 @@ def test_bad_input_is_refused_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # What is refused after the picture's network was exported need not wait for it.
-    monkeypatch.setattr("visavis.export.imports.style_avatar._put", lambda *given, **more: None)
+    without_graphs(monkeypatch)
     with pytest.raises(ImportRefused, match=words):
         draft(
             request(files, **{"motion": "original", **change(files, tmp_path)}), lambda line: None
