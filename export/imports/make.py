@@ -64,7 +64,7 @@ def import_person(
     checked = check_import(packed.person(), draft, half=request.half, voice=voice, say=say)
     for name, arrays in checked.references.items():
         add_reference(name, arrays, packed.manifest, packed.parts)
-    data = packed.bytes()
+    data = packed.data()
     put(checked.sheet, sheet_of(out))
     try:
         put(data, out)

@@ -34,7 +34,7 @@ class Packed:
         self.manifest = manifest
         self.parts = parts
 
-    def bytes(self) -> bytes:
+    def data(self) -> bytes:
         """Return the person file.
 
         Raises:
@@ -46,17 +46,17 @@ class Packed:
             raise ImportRefused(str(error)) from error
 
     def person(self) -> Person:
-        """Return the person; raises as `bytes`."""
-        return read_person(self.bytes())
+        """Return the person; raises as `data`."""
+        return read_person(self.data())
 
 
 def write_import(draft: Draft, request: Request) -> bytes:
-    """Return the person file of a draft, without references.
+    """Return the person file of a draft, without references and not tried.
 
     Raises:
         ImportRefused: the draft does not fit together.
     """
-    return pack(draft, request).bytes()
+    return pack(draft, request).data()
 
 
 def pack(draft: Draft, request: Request) -> Packed:

@@ -128,7 +128,7 @@ class Studio:
 
     def without_network(self) -> Stages | None:
         """Stages that show what the renderer adds to; None where planes are of another kind."""
-        if self._stages.raster.planes != PLANES:
+        if self._stages.raster.shape[0] != PLANES:
             return None
         name = self.person.stages["render"].params["graph"]
         return build_stages(self.person, {**self._graphs, name: _Drawn()})
@@ -150,8 +150,9 @@ class Studio:
         planes = np.zeros((1, *used.render.planes), np.float32)
         row = np.ascontiguousarray(coefficients[None], np.float32)
         vertices = used.geometry.vertices(row, [choice])
-        used.raster.draw(vertices, row, [choice], [picture], planes)
-        y, u, v = used.render.draw(planes, row)
+        memory = [used.raster.initial_state()]
+        used.raster.draw(vertices, row, [choice], [picture], planes, memory)
+        y, u, v = used.render.draw(planes, row, [choice])
         used.composite.paste(picture, choice, y[0], u[0], v[0])
         return picture
 

@@ -19,6 +19,7 @@ from torch import nn
 
 from tests.engines.tiny_person import voice
 from tests.export.imports import audiodvp_sample as small
+from tests.export.imports.live_session import assert_talks_live
 from visavis.engines.background import Clip
 from visavis.engines.footage import forth_and_back
 from visavis.engines.i420 import planes_of
@@ -26,9 +27,9 @@ from visavis.engines.person import Person
 from visavis.engines.pipeline import Pipeline, Work
 from visavis.engines.raster import RasterRule, rasterize
 from visavis.export.face_model_file import read_face_model
-from visavis.export.imports import audiodvp, onnx_graph
+from visavis.export.imports import audiodvp, audiodvp_face, onnx_graph
 from visavis.export.imports.audiodvp import draft
-from visavis.export.imports.audiodvp_face import landmarks, read_model
+from visavis.export.imports.audiodvp_face import landmarks, masks_of, mesh_of, read_model
 from visavis.export.imports.audiodvp_footage import read_footage
 from visavis.export.imports.errors import ImportRefused
 from visavis.export.imports.request import Request
@@ -311,6 +312,22 @@ def test_the_crop_alone(made: Callable[..., Person], files: small.Sample) -> Non
     assert np.abs(first.astype(int) - other).max() <= 6
 
 
+def test_masks_of_a_long_clip_are_half_the_size(
+    files: small.Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = read_model(request(files))
+    track = read_footage(request(files), model).track
+    mesh = mesh_of(model, track)
+    with torch.no_grad():
+        whole = masks_of(mesh, track)
+        monkeypatch.setattr(audiodvp_face, "MOST_MASK_BYTES", whole.nbytes - 1)
+        half = masks_of(mesh, track)
+    assert whole.shape == (8, 256, 256) and half.shape == (8, 128, 128)
+    assert (whole == 0).any() and (whole == 255).any() and (np.diff(whole, axis=0) != 0).any()
+    pooled = whole.reshape(8, 128, 2, 128, 2).mean((2, 4))
+    assert np.abs(half - pooled).max() <= 0.5
+
+
 def test_the_points_of_the_first_frame_place_the_crop(files: small.Sample) -> None:
     asked = request(files, clip=files.clip)
     model, _ = read_model(asked)
@@ -525,3 +542,7 @@ def test_npy_as_well_as_pt(files: small.Sample, tmp_path: Path) -> None:
     second = read_footage(replace(asked, coefficients=tmp_path), model).track
     assert np.array_equal(first.delta, second.delta) and np.array_equal(first.pose, second.pose)
     assert np.array_equal(first.alpha, second.alpha) and np.array_equal(first.beta, second.beta)
+
+
+def test_it_talks_live(made: Callable[..., Person]) -> None:
+    assert_talks_live(made(motion="original"))

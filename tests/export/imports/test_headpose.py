@@ -19,6 +19,7 @@ from torch import nn
 
 from tests.engines.tiny_person import voice
 from tests.export.imports import headpose_sample as small
+from tests.export.imports.live_session import assert_talks_live
 from visavis.engines.background import Clip
 from visavis.engines.footage import forth_and_back
 from visavis.engines.i420 import planes_of
@@ -390,3 +391,7 @@ def lacking(files: small.Sample, folder: Path) -> Path:
 def keyless(files: small.Sample, folder: Path) -> Path:
     state = state_of(files.memory)
     return save(folder / "mem.pth", {**state, "mem_key": state["mem_key"][:-1].clone()})
+
+
+def test_it_talks_live(original: Person) -> None:
+    assert_talks_live(original)

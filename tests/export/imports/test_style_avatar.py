@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.engines.tiny_person import voice
 from tests.export.imports import style_avatar_sample as small
+from tests.export.imports.live_session import assert_talks_live
 from tests.export.imports.tf_writer import write_checkpoint
 from visavis.engines.background import Clip
 from visavis.engines.cepstra import DEEPSPEECH, Cepstra
@@ -402,3 +403,7 @@ def test_another_recognizer_is_refused(
         read_deepspeech(changed(files, tmp_path, change))
     with pytest.raises(ImportRefused, match="is cut off"):
         read_deepspeech(cut_off(tmp_path))
+
+
+def test_it_talks_live(original: Person) -> None:
+    assert_talks_live(original)
