@@ -19,7 +19,8 @@ class ExitCode(IntEnum):
     """The server could not start: the port is taken, say, or an option contradicts another."""
     PERSON_REFUSED = 4
     """A person file is malformed, foreign, unsafe or without consent, or no such person is known;
-    or what was to be deleted is no person's."""
+    a checkpoint or a picture cannot be imported; a person may not be shared; or what was to be
+    deleted is no person's."""
     INPUT_REFUSED = 5
     """A sound or video cannot be read or used."""
     CHECK_FAILED = 6

@@ -13,15 +13,18 @@ from collections.abc import Sequence
 from visavis import __version__
 from visavis.cli import (
     bench,
+    camera,
     delete,
     doctor,
     evaluate,
     export,
     extension,
     finetune,
+    import_,
     info,
     render,
     serve,
+    share,
     verify,
 )
 from visavis.cli.exit_codes import ExitCode
@@ -34,6 +37,7 @@ from visavis.engines.errors import (
     UnknownPerson,
     VisavisError,
 )
+from visavis.export.imports.errors import ImportRefused
 
 __all__ = ["main"]
 
@@ -67,14 +71,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         serve,
         render,
         finetune,
+        import_,
         export,
         verify,
         info,
+        share,
         delete,
         bench,
         evaluate,
         doctor,
         extension,
+        camera,
     ):
         subcommand.add_parser(commands)
     args = parser.parse_args(argv)
@@ -101,7 +108,7 @@ def exit_code(error: VisavisError) -> ExitCode:
     match error:
         case ConfigError():
             return ExitCode.STARTUP_FAILURE
-        case PersonFileError() | UnknownPerson() | UnknownLookahead():
+        case PersonFileError() | ImportRefused() | UnknownPerson() | UnknownLookahead():
             return ExitCode.PERSON_REFUSED
         case AudioInputError():
             return ExitCode.INPUT_REFUSED

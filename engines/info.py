@@ -8,6 +8,7 @@ from typing import Any
 
 from visavis.engines.consent import consent_of
 from visavis.engines.person import Person
+from visavis.engines.share import licensed_reason
 
 __all__ = ["describe", "lines"]
 
@@ -45,6 +46,7 @@ def describe(person: Person) -> dict[str, Any]:
         "licence": manifest["licence"],
         "notices": manifest["notices"],
         "contains_licensed": person.contains_licensed,
+        "licensed_because": licensed_reason(person),
         "made_by": manifest["made_by"],
     }
 
@@ -57,8 +59,9 @@ def lines(description: Mapping[str, Any]) -> list[str]:
         f"  picture     {d['width']}x{d['height']}, {d['fps']} frames/s, looks "
         f"{d['lookahead_ms']} ms ahead" + _others(d["lookaheads_ms"], d["lookahead_ms"]),
         f"  licence     {d['licence']}",
-        f"  licensed    {'yes, see the notices' if d['contains_licensed'] else 'no'}",
     ]
+    reason = d["licensed_because"] or "see the notices"
+    text += _labelled("licensed", f"yes, {reason}" if d["contains_licensed"] else "no")
     text += _mapping("consent", d["consent"])
     if not d["consent_stated"]:
         text += _labelled("" if d["consent"] else "consent", UNSTATED)
