@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from visavis.cli.bench_bargein import add_bargein
 from visavis.cli.bench_capacity import add_parsers
 from visavis.cli.bench_options import count, print_result, seconds
+from visavis.cli.bench_systems import add_systems
 from visavis.cli.exit_codes import ExitCode
 from visavis.cli.options import PERSON_HELP, Commands, add_json, load
 
@@ -127,6 +129,8 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         help="who answers: the person, or stored pictures (person)",
     )
     add_parsers(kinds)
+    add_systems(kinds)
+    add_bargein(kinds)
     kinds_and_runs = (
         (live, run_live),
         (network, run_network),

@@ -79,6 +79,18 @@ export class Api {
     return this.json("persons");
   }
 
+  /** Chooses in a session; resolves with the whole choice. Throws ServerError. */
+  async control(session, changes) {
+    const response = await this.request(`${session}/controls`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(changes),
+    });
+    if (response.ok) return response.json();
+    const error = await this.problem(response);
+    throw error.kind === "person" ? new ServerError("gone", error.message, { status: 404 }) : error;
+  }
+
   /** "ready", "loading", "failed" (it could not load its persons) or "stopping". */
   async status() {
     const response = await this.request("readyz", { cache: "no-store" });

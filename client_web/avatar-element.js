@@ -14,6 +14,7 @@ import { ASK, Mouthpiece } from "./mouthpiece.js";
 import { watchVoice } from "./speaking.js";
 
 const FIRST_PICTURE = 8000; // ms
+const SLOW_PICTURES = 8; // of a slow person, before it is said that none comes
 
 const style = new CSSStyleSheet();
 style.replaceSync(`
@@ -31,6 +32,7 @@ style.replaceSync(`
  *   stats  detail as stats.js `summarise` returns
  *   path   detail {path, reason}: the way that is being tried; see client.js `ways`
  *   error  detail ServerError: the connection is gone and stays so
+ *   controls  detail the choice, or why it was refused; see client.js
  */
 export class VisavisAvatar extends HTMLElement {
   static observedAttributes = ["muted"];
@@ -100,16 +102,16 @@ export class VisavisAvatar extends HTMLElement {
    * Connects and resolves with the stream when the first picture is on the screen.
    * `microphone`: a MediaStream, or false for none: the person says only what `speak` is given.
    * Without it the element asks for the microphone itself.
-   * `steady`: for recording; see client.js. Throws ServerError, or what getUserMedia throws.
+   * `steady`: for recording; `controls`: what is chosen from the start; see client.js. Throws ServerError, or what getUserMedia throws.
    */
-  async connect({ microphone = null, steady = false } = {}) {
+  async connect({ microphone = null, steady = false, controls = {} } = {}) {
     await this.disconnect();
     const server = new URL(this.getAttribute("src") ?? new URL("..", import.meta.url), document.baseURI);
     const token = this.getAttribute("token");
     const path = this.getAttribute("path");
     const client = new VisavisClient({ server, token, path, relay: this.hasAttribute("relay") });
     this.#client = client;
-    for (const name of ["stats", "error", "path"]) {
+    for (const name of ["stats", "error", "path", "controls"]) {
       client.addEventListener(name, ({ detail }) => client === this.#client && this.#emit(name, detail));
     }
     client.addEventListener("state", ({ detail }) => client === this.#client && this.#follow(detail));
@@ -125,7 +127,7 @@ export class VisavisAvatar extends HTMLElement {
     this.#mouthpiece = new Mouthpiece(client);
     await this.#mouthpiece.listen(source);
     const person = this.getAttribute("person");
-    const stream = await client.connect({ person, microphone: this.#mouthpiece.stream, steady });
+    const stream = await client.connect({ person, microphone: this.#mouthpiece.stream, steady, controls });
     await this.#picture(client);
     return stream;
   }
@@ -140,6 +142,12 @@ export class VisavisAvatar extends HTMLElement {
   async clear() {
     this.#mouthpiece?.clear();
     await this.#client?.clear();
+  }
+
+  /** Chooses a style, the head or a performance; see client.js. Throws ServerError. */
+  async control(changes) {
+    if (!this.#client) throw new ServerError("gone", "there is no connection to choose in");
+    return this.#client.control(changes);
   }
 
   /** As disconnect. */
@@ -205,10 +213,16 @@ export class VisavisAvatar extends HTMLElement {
   #picture(client) {
     const video = this.#video;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new ServerError("unseen", "connected, but no picture came")),
-        FIRST_PICTURE,
-      );
+      const late = () => {
+        // Some persons take seconds for a picture.
+        const pace = client.stats?.server?.pace_fps;
+        const patience = pace ? (1000 * SLOW_PICTURES) / pace : 0;
+        const left = began + Math.max(patience, FIRST_PICTURE) - performance.now();
+        if (left > 0 && client.state === "connected") timer = setTimeout(late, left);
+        else reject(new ServerError("unseen", "connected, but no picture came"));
+      };
+      const began = performance.now();
+      let timer = setTimeout(late, FIRST_PICTURE);
       const shown = () => {
         clearTimeout(timer);
         resolve();

@@ -13,6 +13,7 @@ import { watchVoice } from "./speaking.js";
  *   state      detail {state, ...}; see client.js
  *   stats      detail as stats.js `summarise` returns, once a second
  *   error      detail ServerError: the connection is gone and stays so
+ *   controls   detail the choice, or why it was refused; see client.js
  */
 export class Avatar extends EventTarget {
   #client;
@@ -33,7 +34,7 @@ export class Avatar extends EventTarget {
     this.#client = new VisavisClient({ server, token, path, relay });
     this.#mouthpiece = new Mouthpiece(this.#client);
     this.#client.addEventListener("state", ({ detail }) => this.#follow(detail));
-    for (const name of ["stats", "error"]) {
+    for (const name of ["stats", "error", "controls"]) {
       this.#client.addEventListener(name, ({ detail }) => this.#emit(name, detail));
     }
   }
@@ -48,10 +49,10 @@ export class Avatar extends EventTarget {
   }
 
   /** Used by `connect`. Throws ServerError, or what getUserMedia throws. */
-  async open({ person = null, mic = false } = {}) {
+  async open({ person = null, mic = false, controls = {} } = {}) {
     try {
       await this.#mouthpiece.listen(mic);
-      await this.#client.connect({ person, microphone: this.#mouthpiece.stream });
+      await this.#client.connect({ person, microphone: this.#mouthpiece.stream, controls });
     } catch (error) {
       await this.close();
       throw error;
@@ -77,6 +78,11 @@ export class Avatar extends EventTarget {
   async clear() {
     this.#mouthpiece.clear();
     await this.#client.clear();
+  }
+
+  /** Chooses a style, the head or a performance; see client.js. Throws ServerError. */
+  control(changes) {
+    return this.#client.control(changes);
   }
 
   /** Ends it. The tracks end, the session on the server as well. Never throws. */
@@ -120,9 +126,10 @@ export class Avatar extends EventTarget {
  * `src`: the server's address. `person`: a name, the server's own choice without one. `token`: where
  * the server wants one. `mic`: true opens the microphone, a MediaStream is taken as it is; without
  * either the person says only what `speak` is given. `path`: "webrtc" or "websocket"; without it
- * whichever gets through. Call it from a click: browsers start no sound before one.
+ * whichever gets through. `controls`: what is chosen from the start. Call it from a click: browsers start no sound before one.
  * Throws ServerError, or what getUserMedia throws.
  */
-export async function connect({ src, person = null, token = null, mic = false, path = null, relay = false }) {
-  return new Avatar({ src, token, path, relay }).open({ person, mic });
+export async function connect(options) {
+  const { src, person = null, token = null, mic = false, path = null, relay = false, controls = {} } = options;
+  return new Avatar({ src, token, path, relay }).open({ person, mic, controls });
 }

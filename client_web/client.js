@@ -47,6 +47,7 @@ export const possible = () => WebRtcPath.possible || SocketPath.possible;
  *   stats  detail as `summarise` returns, once a second while connected
  *   path   detail {path, reason}: the way that is being tried, see `ways`
  *   error  detail ServerError: reconnecting was given up
+ *   controls  detail the whole choice, or a ServerError: what a new session says to earlier choices
  */
 export class VisavisClient extends EventTarget {
   #api;
@@ -56,6 +57,7 @@ export class VisavisClient extends EventTarget {
   #person = null;
   #microphone = null;
   #steady = false;
+  #choices = {}; // what was chosen; a new session is told, too
   #way = null;
   #lost = null; // the way whose session is being resumed
   #run = 0; // changes whenever whatever is under way no longer counts
@@ -98,15 +100,16 @@ export class VisavisClient extends EventTarget {
   /**
    * Starts a session with `person` (null: the server's own choice), sending `microphone` (a MediaStream).
    * `steady` trades a little delay for voice and face that are together from the first word on, as a
-   * recording wants them. Returns the stream with voice and face once the connection stands.
-   * Throws ServerError.
+   * recording wants them. `controls`: what is chosen from the start; see `control`. Returns the stream
+   * with voice and face once the connection stands. Throws ServerError.
    */
-  async connect({ person = null, microphone = null, steady = false } = {}) {
+  async connect({ person = null, microphone = null, steady = false, controls = {} } = {}) {
     await this.close();
     const run = ++this.#run;
     this.#person = person;
     this.#microphone = microphone;
     this.#steady = steady;
+    this.#choices = { ...controls };
     this.#enter("connecting");
     try {
       return await this.#open(run);
@@ -137,6 +140,19 @@ export class VisavisClient extends EventTarget {
   /** Tells the server to forget what it has heard and not shown yet. */
   async clear() {
     if (this.#way?.session) await this.#way.clear();
+  }
+
+  /**
+   * Chooses how the person is shown, from the next picture on: any of `style` (a name, an object of names
+   * and weights, or a code's numbers), `head` and `performance` (names; null for the voice's own). What a
+   * person offers stands in /persons. Resolves with the whole choice; with null where there is no
+   * session: then the next one is told. Throws ServerError; everything stays as it was then.
+   */
+  async control(changes) {
+    const session = this.state === "connected" ? this.session : null;
+    const choice = session && (await this.#api.control(session, changes));
+    this.#choices = { ...this.#choices, ...changes };
+    return choice;
   }
 
   #enter(state, detail = {}) {
@@ -230,8 +246,14 @@ export class VisavisClient extends EventTarget {
     globalThis.addEventListener("online", this.#look);
     globalThis.document?.addEventListener("visibilitychange", this.#look);
     this.#enter("connected");
+    if (!resume && Object.keys(this.#choices).length) void this.#choose(way.session);
     void this.#poll(way, run);
     return stream;
+  }
+
+  async #choose(session) {
+    const detail = await this.#api.control(session, this.#choices).catch((error) => error);
+    this.dispatchEvent(new CustomEvent("controls", { detail }));
   }
 
   async #reconnect(run) {

@@ -19,6 +19,7 @@ import { View } from "./view.js";
 const WAIT = 10; // s to begin speaking
 const TOKEN = "visavis-token"; // in sessionStorage
 const LOST = ["resuming", "reconnecting"];
+const REAL_TIME = 24; // pictures a second below which a person is said to be slow
 const PATHS = { webrtc: "webrtc", ws: "websocket", websocket: "websocket" };
 
 const query = new URLSearchParams(location.search);
@@ -46,6 +47,7 @@ class Page {
   #persons = [];
   #pictures = new Map();
   #person = null;
+  #chosen = {}; // of the person's controls
   #live = false; // what was asked for: talking live, or a take
   #run = 0; // changes whenever what is under way no longer counts
   #since = 0; // when the state began, performance.now()
@@ -63,6 +65,7 @@ class Page {
     clipDone: false,
     tokenWrong: false,
     canRecord: Recorder.possible,
+    pace: null, // pictures a second of a person that is slower than real time here
     detour: null, // why it is not WebRTC; see client.js
     problem: null,
   };
@@ -72,7 +75,10 @@ class Page {
     const { avatar, clip } = this.#view;
     this.#view.onAction((action, value) => this.#act(action, value));
     avatar.addEventListener("state", ({ detail }) => this.#connection(detail));
-    avatar.addEventListener("stats", ({ detail }) => this.#panel.show(detail));
+    avatar.addEventListener("stats", ({ detail }) => this.#measured(detail));
+    avatar.addEventListener("controls", ({ detail }) => {
+      if (detail instanceof ServerError) this.#view.picker.refused({}, detail.message);
+    });
     avatar.addEventListener("path", ({ detail }) => this.#set({ detour: detail.reason }));
     avatar.addEventListener("error", ({ detail }) => this.#fail(detail));
     this.#microphone.addEventListener("level", ({ detail }) => this.#heard(detail));
@@ -151,7 +157,9 @@ class Page {
     const path = PATHS[query.get("path")];
     if (path) avatar.setAttribute("path", path);
     avatar.toggleAttribute("relay", query.has("relay"));
-    this.#set({ name: person.display_name });
+    this.#chosen = {};
+    this.#view.picker.offer(person.controls ?? null);
+    this.#set({ name: person.display_name, pace: null });
     this.#view.person(person, await this.#picture(person.poster), await this.#api.media(person.preview));
   }
 
@@ -176,6 +184,7 @@ class Page {
       back: () => this.#state.go("ready"),
       goOn: () => this.#state.go("ready"),
       token: () => this.#token(value),
+      control: () => this.#control(value),
       person: () => this.#change(this.#persons.find(({ name }) => name === value)),
       device: () => this.#device(value),
       mute: () => this.#mute(),
@@ -246,6 +255,25 @@ class Page {
     await this.client?.replaceMicrophone(stream);
   }
 
+  /** What is chosen before a conversation is told when it begins. */
+  async #control(changes) {
+    try {
+      await this.client?.control(changes);
+      Object.assign(this.#chosen, changes);
+      this.#view.picker.accepted(changes);
+    } catch (error) {
+      if (!(error instanceof ServerError)) throw error;
+      this.#view.picker.refused(changes, error.message);
+    }
+  }
+
+  #measured(stats) {
+    this.#panel.show(stats);
+    const pace = stats.server?.pace_fps;
+    const slow = pace > 0 && pace < REAL_TIME ? pace : null;
+    if (slow !== this.#facts.pace) this.#set({ pace: slow });
+  }
+
   async #change(person) {
     const live = this.#state.is("live");
     if (live) await this.#stop();
@@ -277,7 +305,7 @@ class Page {
         return;
       }
       this.#state.go("connecting");
-      await this.#view.avatar.connect({ microphone, steady: !live });
+      await this.#view.avatar.connect({ microphone, steady: !live, controls: this.#chosen });
       if (!live) await this.#take.listen(this.#view.avatar.stream);
       if (run === this.#run) this.#state.go(live ? "live" : "listening");
     } catch (error) {

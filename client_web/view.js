@@ -1,5 +1,6 @@
 // Puts a state on the page. It knows every element and decides nothing.
 
+import { Picker } from "./picker.js";
 import { OPEN } from "./state.js";
 import { words } from "./words.js";
 
@@ -31,6 +32,7 @@ export class View {
   avatar = $("avatar");
   clip = $("clip");
   stage = $("stage");
+  picker = new Picker($("controls"));
   #bars = [];
   #levels = new Array(BARS).fill(0);
   #still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -64,6 +66,7 @@ export class View {
     });
     $("device").addEventListener("change", () => act("device", $("device").value));
     $("person-list").addEventListener("change", ({ target }) => act("person", target.value));
+    this.picker.onChange((changes) => act("control", changes));
   }
 
   /** Shows `state` with what is known (`facts`, see page.js). Cheap enough for a countdown. */
@@ -76,7 +79,8 @@ export class View {
         : words.states[muted ? "muted" : state](facts);
     document.body.dataset.state = state;
     $("title").textContent = title;
-    $("hint").textContent = state === "token" && facts.tokenWrong ? words.token.wrong : hint;
+    const slow = facts.pace !== null && OPEN.has(state) ? ` ${words.slow(facts.pace)}` : "";
+    $("hint").textContent = state === "token" && facts.tokenWrong ? words.token.wrong : hint + slow;
     this.#say(state, muted, facts, `${title}. ${$("hint").textContent}`);
     this.#buttons(state, face, facts);
     this.#badge(muted ? "muted" : state, facts);

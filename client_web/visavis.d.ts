@@ -56,12 +56,29 @@ export class ServerError extends Error {
 /** What `speak` takes: decoded sound, an audio file, or samples in [-1, 1]. */
 export type Speech = AudioBuffer | Blob | ArrayBuffer | { samples: Float32Array; sampleRate: number };
 
+/** What may be chosen of some persons; what there is stands in the server's /persons. */
+export interface Controls {
+  /** A name, names and weights, or a code's numbers. */
+  style?: string | Record<string, number> | number[];
+  head?: string;
+  /** null for the voice's own. */
+  performance?: string | null;
+}
+
+/** The whole choice. */
+export interface Choice {
+  style: number[] | null;
+  head: string | null;
+  performance: string | null;
+}
+
 interface AvatarEvents {
   connected: CustomEvent<MediaStream>;
   speaking: CustomEvent<boolean>;
   state: CustomEvent<StateDetail>;
   stats: CustomEvent<Stats>;
   error: CustomEvent<ServerError>;
+  controls: CustomEvent<Choice | ServerError>;
 }
 
 export interface ConnectOptions {
@@ -76,6 +93,8 @@ export interface ConnectOptions {
   path?: "webrtc" | "websocket" | null;
   /** Through TURN alone. */
   relay?: boolean;
+  /** What is chosen from the start. */
+  controls?: Controls;
 }
 
 export class Avatar extends EventTarget {
@@ -88,6 +107,8 @@ export class Avatar extends EventTarget {
   speak(audio: Speech): Promise<boolean>;
   /** Barge-in. */
   clear(): Promise<void>;
+  /** null where there is no session yet; the next one is told. */
+  control(changes: Controls): Promise<Choice | null>;
   close(): Promise<void>;
   addEventListener<K extends keyof AvatarEvents>(
     type: K,
@@ -104,9 +125,14 @@ export class VisavisAvatar extends HTMLElement {
   readonly stream: MediaStream | null;
   readonly state: State;
   muted: boolean;
-  connect(options?: { microphone?: MediaStream | false | null; steady?: boolean }): Promise<MediaStream>;
+  connect(options?: {
+    microphone?: MediaStream | false | null;
+    steady?: boolean;
+    controls?: Controls;
+  }): Promise<MediaStream>;
   speak(audio: Speech): Promise<boolean>;
   clear(): Promise<void>;
+  control(changes: Controls): Promise<Choice | null>;
   close(): Promise<void>;
   disconnect(): Promise<void>;
 }

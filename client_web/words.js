@@ -23,6 +23,22 @@ export const words = {
     replay: "Play once more",
   },
 
+  controls: {
+    title: "How the person is shown",
+    style: "Style",
+    head: "Head",
+    heads: { own: "As filmed", still: "Still", generated: "With the voice", driven: "As in a clip" },
+    performance: "Lips",
+    voice: "Your voice",
+    refused: (sentence) => `That cannot be chosen. ${sentence}`,
+  },
+
+  /** Of a person that this machine is too slow for: pictures a second. */
+  slow: (pace) =>
+    pace < 0.95
+      ? `This person takes about ${seconds(Math.round(1 / pace))} for a picture on this machine.`
+      : `This person makes about ${Math.round(pace)} ${Math.round(pace) === 1 ? "picture" : "pictures"} a second on this machine.`,
+
   // What stands under the picture: [title, hint].
   states: {
     loading: () => ["", ""],

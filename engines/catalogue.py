@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from visavis.engines.client import PersonInfo
+from visavis.engines.controls import control_names
 from visavis.engines.errors import ConfigError, UnknownPerson
 from visavis.engines.person import Person
 
@@ -133,4 +134,5 @@ def person_info(person: Person) -> PersonInfo:
         lookaheads_ms=person.lookaheads_ms,
         id=person.id,
         has_preview=person.preview is not None,
+        controls=control_names(person.manifest),
     )

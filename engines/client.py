@@ -5,9 +5,9 @@ The engine may live in the same process (`local.LocalEngine`) or elsewhere; noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from visavis.engines.errors import EngineError
 
 __all__ = [
     "PHASES",
+    "ControlNames",
     "EngineClient",
     "EngineLoad",
     "EngineSession",
@@ -46,11 +47,28 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlNames:
+    """What a visitor may choose of a person, by name; see `controls`.
+
+    Attributes:
+        styles: of speaking; style: the one that a session begins with, None where there is none.
+        heads: where the head's pose may come from; a session begins with the first.
+        performances: what may be played in the place of the voice; a session begins with none.
+    """
+
+    styles: tuple[str, ...] = ()
+    style: str | None = None
+    heads: tuple[str, ...] = ()
+    performances: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PersonInfo:
     """What people and pages need to know of a person that can be shown; no pictures inside.
 
     `lookahead_ms` is the look-ahead of a session that asks for none; `lookaheads_ms` are all that
-    it may ask for. `id` is the SHA-256 of the person's `person.json`, in hex.
+    it may ask for. `id` is the SHA-256 of the person's `person.json`, in hex. `controls` is what a
+    session may choose.
     """
 
     name: str
@@ -62,6 +80,7 @@ class PersonInfo:
     lookaheads_ms: tuple[int, ...]
     id: str
     has_preview: bool
+    controls: ControlNames = ControlNames()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +137,13 @@ class EngineSession(Protocol):
         40 ms: sessions of a group share a batch, and groups take turns.
         """
 
+    @property
+    def pace(self) -> float:
+        """Pictures a second that the person was measured to make, alone on an engine thread.
+
+        Below 25 the session is shown slower than it was filmed, whatever else the machine does.
+        """
+
     def push(self, pcm: NDArray[np.float32]) -> None:
         """Give the next samples of the session's timeline; never blocks.
 
@@ -133,6 +159,23 @@ class EngineSession(Protocol):
 
         Frames of older generations are not handed over any more. Indices go on: audio that was
         given and not used yet turns into silence, and the mouth eases into rest.
+        """
+
+    def control(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Choose, from the next tick on; return the whole choice. It may wait for the engine.
+
+        Args:
+            changes: any of `style` (a name, an object of names and weights, or a list of numbers),
+                `head` and `performance` (names; None for the voice's own). None of them changes
+                nothing.
+
+        Returns:
+            `style`, a list of numbers or None, `head` and `performance`, names or None.
+
+        Raises:
+            ControlError: the person does not offer it; everything stays as it was.
+            EngineAway: the engine is away, or has not answered in time.
+            EngineError: the session has ended.
         """
 
     def stats(self) -> SessionStats:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from visavis.engines.client import PersonInfo
 from visavis.engines.consent import consent_of
+from visavis.engines.controls import control_names
 from visavis.engines.errors import PersonFileError
 from visavis.engines.person_file import Head, PersonFile, Stamp
 
@@ -146,4 +147,5 @@ def info_of(head: Head) -> PersonInfo:
         lookaheads_ms=manifest.lookaheads_ms,
         id=head.id,
         has_preview=manifest.preview is not None,
+        controls=control_names(head.document),
     )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from visavis import __version__
-from visavis.engines.client import PersonInfo
+from visavis.engines.client import ControlNames, PersonInfo
 from visavis.engines.errors import PersonFileError
 from visavis.engines.fields import SHA256, as_integer, as_list, as_match, as_object, as_text
 from visavis.engines.listing import MAX_FILES, Listed
@@ -29,7 +29,7 @@ __all__ = ["ListingCache", "cache_folder"]
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 MAX_BYTES = 16 << 20
 
 
@@ -148,4 +148,13 @@ def _info(value: dict[str, Any]) -> PersonInfo:
         ),
         id=as_match("id", value["id"], SHA256),
         has_preview=preview,
+        controls=_controls(as_object("controls", value["controls"])),
     )
+
+
+def _controls(value: dict[str, Any]) -> ControlNames:
+    def names(key: str) -> tuple[str, ...]:
+        return tuple(as_text(key, name, 60) for name in as_list(key, value[key], 64))
+
+    style = None if value["style"] is None else as_text("style", value["style"], 60)
+    return ControlNames(names("styles"), style, names("heads"), names("performances"))

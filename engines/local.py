@@ -13,7 +13,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from visavis.engines.capacity import BatchCosts, frames_per_second, sessions_carried, worst
+from visavis.engines.capacity import (
+    BatchCosts,
+    frames_per_second,
+    in_time,
+    sessions_carried,
+    worst,
+)
 from visavis.engines.catalogue import Catalogue, FixedCatalogue
 from visavis.engines.client import PHASES, EngineLoad, Frame, PersonInfo
 from visavis.engines.cores import thread_count
@@ -156,7 +162,8 @@ class LocalEngine:
 
     def load(self) -> EngineLoad:
         """Return what the engine was measured to make."""
-        rate = frames_per_second(worst(list(self._costs.values())), threads=self._threads)
+        dearest = worst(in_time(list(self._costs.values())))
+        rate = frames_per_second(dearest, threads=self._threads)
         return EngineLoad(rate, self._threads, self._shares_cores)
 
     def residents(self) -> Counts:
@@ -222,6 +229,7 @@ class LocalEngine:
                 seed,
                 phase,
                 self._clock,
+                1.0 / self._costs[resident.runners[0].kind][1],
             )
             worker.add(session)
         return session
@@ -276,7 +284,7 @@ class LocalEngine:
         if len(known) > _MAX_KINDS:
             known = {kind: worst(list(known.values()))}
         self._costs = known
-        dearest = worst(list(known.values()))
+        dearest = worst(in_time(list(known.values())))
         self._measured = sessions_carried(dearest, threads=self._threads, phases=PHASES)
 
 

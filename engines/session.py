@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,7 @@ class LocalSession:
         seed: of the idle movement.
         phase: see `client.EngineSession.phase`.
         clock: seconds, monotonic.
+        pace: pictures a second that the person was measured to make, alone on a thread.
 
     Attributes:
         since: seconds; when its next tick was ready, or when it had its last turn if that was
@@ -52,8 +54,10 @@ class LocalSession:
         seed: int | None,
         phase: int,
         clock: Callable[[], float],
+        pace: float,
     ) -> None:
         self.runner = runner
+        self.pace = pace
         self.since: float | None = None
         self._clock = clock
         self._more = True
@@ -63,6 +67,8 @@ class LocalSession:
         self._lookahead_ms = lookahead_ms
         self._seed = seed
         self._state: SessionState | None = None
+        self._controls = runner.controls.start
+        self._shown = self._controls  # what the state has been told of
         self.timeline = Timeline(lookahead_ms)
         self._on_frame = on_frame
         self._on_error = on_error
@@ -102,6 +108,15 @@ class LocalSession:
         with self._condition:
             return self.timeline.clear()
 
+    def control(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Choose, from the next tick on; see `client.EngineSession.control`."""
+        offered = self.runner.controls
+        with self._condition:
+            if self._closed:
+                raise EngineError("The session has ended.")
+            self._controls = offered.changed(self._controls, changes)
+            return offered.said(self._controls)
+
     def stats(self) -> SessionStats:
         """Return the counters."""
         with self._condition:
@@ -132,9 +147,16 @@ class LocalSession:
         return tick
 
     def state(self) -> SessionState:
-        """Return the session's state, made on first use; on the engine's thread."""
+        """Return the session's state, made on first use; on the engine's thread.
+
+        Between two ticks it is told what was chosen meanwhile.
+        """
         if self._state is None:
             self._state = self.runner.initial_state(self._seed, self._lookahead_ms)
+        chosen = self._controls
+        if chosen is not self._shown:
+            self.runner.control(self._state, chosen)
+            self._shown = chosen
         return self._state
 
     @property

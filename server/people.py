@@ -13,12 +13,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Literal, TypeVar
 from urllib.parse import quote
 
-from visavis.engines.client import EngineClient, PersonInfo
+from visavis.engines.client import ControlNames, EngineClient, PersonInfo
 from visavis.engines.errors import UnknownPerson
 from visavis.server.errors import Unavailable
 
@@ -246,6 +246,7 @@ def _entry(person: PersonInfo) -> dict[str, object]:
         "fps": person.fps,
         "lookahead_ms": person.lookahead_ms,
         "lookaheads_ms": list(person.lookaheads_ms),
+        "controls": None if person.controls == ControlNames() else asdict(person.controls),
         "poster": f"{folder}/poster.jpg",
         "preview": f"{folder}/preview.mp4" if person.has_preview else None,
     }

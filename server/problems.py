@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from visavis.engines.errors import (
+    ControlError,
     DeviceMemoryFull,
     EngineAway,
     EngineFull,
@@ -61,7 +62,7 @@ def describe(error: Exception) -> tuple[int, str, int | None]:
             # What is wrong, and where the file lies, is not for visitors.
             logger.error("a person cannot be shown: %s", error)
             return 404, "This person cannot be shown; the server's log says why.", None
-        case UnknownLookahead():
+        case UnknownLookahead() | ControlError():
             return 422, str(error), None
         case EngineFull() | NoRoom() | EngineAway() | DeviceMemoryFull():
             return 503, str(error), FULL_RETRY_SECONDS

@@ -11,12 +11,14 @@ import dataclasses
 import ipaddress
 import time
 from collections.abc import Iterable
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from visavis.engines.errors import VisavisError
+from visavis.engines.errors import PersonFileError, VisavisError
+from visavis.engines.strict_json import parse_json
 from visavis.server.auth import require_token
 from visavis.server.config import IceServer
 from visavis.server.errors import OfferError, RequestError, Unavailable
@@ -25,11 +27,22 @@ from visavis.server.media.sdp import parse_fragment
 from visavis.server.problems import handle_error
 from visavis.server.sessions import Sessions
 
-__all__ = ["link_headers", "routes", "sessions_of"]
+__all__ = [
+    "RESUME",
+    "VIEW",
+    "is_loopback",
+    "link_headers",
+    "open_session",
+    "require_type",
+    "routes",
+    "sessions_of",
+]
 
 LOADING_RETRY_SECONDS = 2
 RESUME = "Visavis-Resume"
 """The header with the resume token, both ways: what stands in addresses is logged by proxies."""
+VIEW = "Visavis-View"
+"""The header with the id by which others may watch: ``/whep/ID``."""
 
 
 def sessions_of(request: Request) -> Sessions:
@@ -64,20 +77,26 @@ def _quoted(text: str) -> str:
 
 
 async def _open(request: Request) -> Response:
+    return await open_session(request, request.query_params.get("person"))
+
+
+async def open_session(request: Request, person: str | None, *, publish: bool = False) -> Response:
+    """Answer an offer: 201, or why not. `publish` says that the peer only speaks (WHIP)."""
     app = request.app.state
     started = time.monotonic()
     try:
         require_token(request)
         check_rate(request, app.open_limit)
-        _require_type(request, "application/sdp")
+        require_type(request, "application/sdp")
         offer = await read_body(request, MAX_OFFER_BYTES)
         sessions = sessions_of(request)
         identifier, answer = await sessions.open(
-            await sessions.people.find(request.query_params.get("person")),
+            await sessions.people.find(person),
             offer,
             lookahead_ms=_lookahead(request),
-            loopback=_is_loopback(request),
+            loopback=is_loopback(request),
             prefer_h264=_prefers_h264(request),
+            publish=publish,
         )
     except VisavisError as error:
         response = await handle_error(request, error)
@@ -93,13 +112,13 @@ async def _open(request: Request) -> Response:
 async def _resume(request: Request) -> Response:
     require_token(request)
     check_rate(request, request.app.state.open_limit)
-    _require_type(request, "application/sdp")
+    require_type(request, "application/sdp")
     identifier = request.path_params["id"]
     answer = await sessions_of(request).resume(
         identifier,
         request.headers.get(RESUME, ""),
         await read_body(request, MAX_OFFER_BYTES),
-        loopback=_is_loopback(request),
+        loopback=is_loopback(request),
         prefer_h264=_prefers_h264(request),
     )
     return _answer(request, identifier, answer, 200)
@@ -111,6 +130,7 @@ def _answer(request: Request, identifier: str, answer: str, status: int) -> Resp
         "Location": f"{root}/sessions/{identifier}",
         "Cache-Control": "no-store",
         RESUME: sessions_of(request).resume_token(identifier),
+        VIEW: sessions_of(request).view_of(identifier),
     }
     return Response(answer, status_code=status, media_type="application/sdp", headers=headers)
 
@@ -119,7 +139,7 @@ async def _trickle(request: Request) -> Response:
     require_token(request)
     check_rate(request, request.app.state.change_limit)
     session = sessions_of(request).get(request.path_params["id"])
-    _require_type(request, "application/trickle-ice-sdpfrag")
+    require_type(request, "application/trickle-ice-sdpfrag")
     await session.trickle(parse_fragment(await read_body(request, MAX_FRAGMENT_BYTES)))
     return Response(status_code=204)
 
@@ -152,7 +172,36 @@ async def _clear(request: Request) -> Response:
     return Response(status_code=204)
 
 
-def _require_type(request: Request, wanted: str) -> None:
+async def _control(request: Request) -> Response:
+    """Choose: what is not in the body stays as it is. Answered with the whole choice."""
+    require_token(request)
+    check_rate(request, request.app.state.change_limit)
+    session = sessions_of(request).get(request.path_params["id"])
+    require_type(request, "application/json")
+    body = await read_body(request, MAX_FRAGMENT_BYTES)
+    try:
+        changes = parse_json("The choice", body.encode())
+    except PersonFileError as error:
+        raise RequestError(str(error)) from None
+    return _choice(await session.control(changes))
+
+
+async def _controls(request: Request) -> Response:
+    require_token(request)
+    check_rate(request, request.app.state.change_limit)
+    return _choice(await sessions_of(request).get(request.path_params["id"]).control({}))
+
+
+def _choice(choice: dict[str, Any]) -> Response:
+    return JSONResponse(choice, headers={"Cache-Control": "no-store"})
+
+
+def require_type(request: Request, wanted: str) -> None:
+    """Refuse a body of another kind.
+
+    Raises:
+        RequestError: 415.
+    """
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != wanted:
         raise RequestError(f"The content type must be {wanted}.", status=415)
@@ -176,7 +225,8 @@ def _prefers_h264(request: Request) -> bool:
     return codec == "h264"
 
 
-def _is_loopback(request: Request) -> bool:
+def is_loopback(request: Request) -> bool:
+    """Whether who asks is on this machine."""
     try:
         return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
     except ValueError:
@@ -194,4 +244,6 @@ def routes() -> list[Route]:
         Route("/sessions/{id}/resume", _resume, methods=["POST"]),
         Route("/sessions/{id}/stats", _stats, methods=["GET"]),
         Route("/sessions/{id}/clear", _clear, methods=["POST"]),
+        Route("/sessions/{id}/controls", _controls, methods=["GET"]),
+        Route("/sessions/{id}/controls", _control, methods=["POST"]),
     ]

@@ -10,8 +10,9 @@ import itertools
 import threading
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -27,7 +28,7 @@ from visavis.engines.client import (
     PersonInfo,
     SessionStats,
 )
-from visavis.engines.errors import EngineError, EngineFull, UnknownPerson
+from visavis.engines.errors import ControlError, EngineError, EngineFull, UnknownPerson
 from visavis.engines.person import Person
 
 __all__ = ["ECHO_LOOKAHEAD_MS", "BarcodeEngine", "EchoEngine", "background", "checksum"]
@@ -133,6 +134,13 @@ class _NotedSession:
     @property
     def phase(self) -> int:
         return self._session.phase
+
+    @property
+    def pace(self) -> float:
+        return self._session.pace
+
+    def control(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        return self._session.control(changes)
 
     def push(self, pcm: NDArray[np.float32]) -> None:
         self._notes.pieces.append(pcm.copy())
@@ -252,6 +260,7 @@ class _EchoSession:
         self._closed = False
         self.generation = 0
         self.phase = 0
+        self.pace = 1e4  # next to nothing, as `EchoEngine.load` says
 
     def push(self, pcm: NDArray[np.float32]) -> None:
         with self._lock:
@@ -265,6 +274,11 @@ class _EchoSession:
     def clear(self) -> int:
         self.generation += 1
         return self.generation
+
+    def control(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        if changes:
+            raise ControlError("There is nothing to choose of an echo.")
+        return {"style": None, "head": None, "performance": None}
 
     def stats(self) -> SessionStats:
         return SessionStats(self._made, 0, 0, 0, 0.0, 0.0, None)

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from visavis.engines.client import PHASES, EngineClient, PersonInfo
-from visavis.engines.errors import DeviceLost, EngineError, UnknownPerson
+from visavis.engines.errors import ControlError, DeviceLost, EngineError, UnknownPerson
 from visavis.engines.remote.channel import Channel, encode_error
 from visavis.engines.remote.doorbell import Doorbell
 from visavis.engines.remote.guest_sessions import GuestSessions
@@ -26,7 +26,7 @@ from visavis.engines.remote.hosted import HostedSession
 from visavis.engines.remote.layout import VERSION
 from visavis.engines.remote.memory import share
 from visavis.engines.remote.pump import Pump
-from visavis.engines.remote.requests import name_of, optional_whole, whole
+from visavis.engines.remote.requests import name_of, object_of, optional_whole, whole
 from visavis.engines.remote.strip_maker import StripMaker
 
 __all__ = ["MAX_SLOTS", "Guest", "House"]
@@ -78,7 +78,8 @@ class Guest:
         self._pending = 0
         self._from_worker: tuple[Doorbell, ...] = ()
         self._to_worker: tuple[Doorbell, ...] = ()
-        self._at_once = {"hello": self._hello, "ping": self._ping}
+        # What a session is told comes in the order in which it was said.
+        self._at_once = {"hello": self._hello, "ping": self._ping, "control": self._control}
         self._later: dict[str, tuple[ThreadPoolExecutor, Callable[[Request], Answer]]] = {
             "persons": (house.quick, self._persons),
             "poster": (house.quick, self._poster),
@@ -250,14 +251,31 @@ class Guest:
     def _open(self, body: Request) -> Answer:
         assert self._sessions is not None
         person = self._person(name_of(body))
+        changes = {} if body.get("controls") is None else object_of(body, "controls")
         session = self._sessions.open(
             whole(body, "session"),
             person,
             optional_whole(body, "lookahead_ms", _MAX_LOOKAHEAD_MS),
             optional_whole(body, "seed"),
         )
-        answer = {"phase": session.phase, "width": person.width, "height": person.height}
+        if changes:
+            try:
+                session.control(changes)
+            except ControlError as error:
+                # The file was changed since: better shown as by default than not at all.
+                logger.warning("a choice is no longer offered by %s: %s", person.name, error)
+        answer = {
+            "phase": session.phase,
+            "width": person.width,
+            "height": person.height,
+            "pace": session.pace,
+        }
         return answer, session.hand_over()
+
+    def _control(self, body: Request) -> Answer:
+        assert self._sessions is not None
+        session = self._sessions.find(whole(body, "session"))
+        return {"choice": session.control(object_of(body, "changes"))}, ()
 
     def _person(self, name: str) -> PersonInfo:
         persons = self._house.engine.persons()

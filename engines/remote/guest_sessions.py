@@ -58,6 +58,18 @@ class GuestSessions:
         """Return all open sessions."""
         return tuple(session for group in self._groups for session in group)
 
+    def find(self, number: int) -> HostedSession:
+        """Return an open session.
+
+        Raises:
+            EngineError: there is none of that number.
+        """
+        with self._lock:
+            session = self._sessions.get(number)
+        if session is None:
+            raise EngineError("The session has ended.")
+        return session
+
     def open(
         self, number: int, person: PersonInfo, lookahead_ms: int | None, seed: int | None
     ) -> HostedSession:

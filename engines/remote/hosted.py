@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -111,6 +112,15 @@ class HostedSession:
     def phase(self) -> int:
         """Group of the session."""
         return self._inner.phase
+
+    @property
+    def pace(self) -> float:
+        """Pictures a second that the person was measured to make; see `client.EngineSession`."""
+        return self._inner.pace
+
+    def control(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Choose; see `client.EngineSession.control`."""
+        return self._inner.control(changes)
 
     def hand_over(self) -> tuple[int, ...]:
         """Return the descriptors of input and output once; they belong to the caller then."""

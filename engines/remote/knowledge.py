@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from visavis.engines.client import EngineLoad, PersonInfo
+from visavis.engines.client import ControlNames, EngineLoad, PersonInfo
 from visavis.engines.errors import EngineError, UnknownPerson
 from visavis.engines.remote.link import Answer, Link
 from visavis.engines.remote.memory import read_blob
@@ -108,7 +108,12 @@ def _person(value: Any) -> PersonInfo:
     """
     if not isinstance(value, dict) or value.keys() != {field.name for field in fields(PersonInfo)}:
         raise TypeError("a person lacks something, or has something unknown")
-    plain: dict[str, Any] = {
-        key: tuple(item) if isinstance(item, list) else item for key, item in value.items()
+    plain: dict[str, Any] = {**value, "lookaheads_ms": tuple(value["lookaheads_ms"])}
+    controls = value["controls"]
+    if not isinstance(controls, dict):
+        raise TypeError("a person's controls are no object")
+    named: dict[str, Any] = {
+        key: tuple(item) if isinstance(item, list) else item for key, item in controls.items()
     }
+    plain["controls"] = ControlNames(**named)
     return PersonInfo(**plain)

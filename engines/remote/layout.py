@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 MAGIC = 0x0153_4956_4153_4956  # "VISAVIS" and a one, read as bytes
-VERSION = 1
+VERSION = 2
 PAGE = 4096
 SLOTS = 3
 # As much as a session's timeline keeps, so that the same sound is lost in both shapes of an engine.

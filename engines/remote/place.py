@@ -8,7 +8,7 @@ from visavis.engines.remote.counters import CounterReader
 from visavis.engines.remote.layout import INPUT_SIZE, OutputLayout
 from visavis.engines.remote.link import Answer, Link
 from visavis.engines.remote.memory import map_readable, map_writable
-from visavis.engines.remote.requests import whole
+from visavis.engines.remote.requests import positive, whole
 from visavis.engines.remote.ring import RingWriter
 from visavis.engines.remote.slots import SlotReader
 
@@ -25,6 +25,7 @@ class Place:
 
     Attributes:
         phase: group of the session in this engine.
+        pace: see `client.EngineSession.pace`.
         bell: to ring when there are samples.
         ring, slots, counters: the worker's ends.
         first_tick: the session's number of this place's frame 0.
@@ -39,6 +40,7 @@ class Place:
         self.phase = whole(answer.body, "phase")
         if self.phase >= PHASES or len(answer.fds) != 2:
             raise EngineError("The engine's answer has no place in it.")
+        self.pace = positive(answer.body, "pace")
         layout = OutputLayout(whole(answer.body, "width"), whole(answer.body, "height"))
         if (layout.width, layout.height) != (person.width, person.height):
             raise EngineError(f"The frame of {person.name!r} has another size by now.")

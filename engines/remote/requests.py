@@ -7,7 +7,7 @@ from typing import Any
 
 from visavis.engines.errors import EngineError
 
-__all__ = ["MAX_NUMBER", "name_of", "optional_whole", "whole"]
+__all__ = ["MAX_NUMBER", "name_of", "object_of", "optional_whole", "positive", "whole"]
 
 MAX_NUMBER = 1 << 53
 _MAX_NAME = 200
@@ -28,6 +28,30 @@ def whole(body: Mapping[str, Any], key: str, high: int = MAX_NUMBER) -> int:
 def optional_whole(body: Mapping[str, Any], key: str, high: int = MAX_NUMBER) -> int | None:
     """As `whole`, or None where there is nothing of that name."""
     return None if body.get(key) is None else whole(body, key, high)
+
+
+def positive(body: Mapping[str, Any], key: str) -> float:
+    """Return a number above 0.
+
+    Raises:
+        EngineError: there is none of that name.
+    """
+    value = body.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < MAX_NUMBER:
+        raise EngineError(f"A message has no sensible {key!r}.")
+    return float(value)
+
+
+def object_of(body: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return an object.
+
+    Raises:
+        EngineError: there is none of that name.
+    """
+    value = body.get(key)
+    if not isinstance(value, dict):
+        raise EngineError(f"A message has no sensible {key!r}.")
+    return value
 
 
 def name_of(body: Mapping[str, Any]) -> str:

@@ -198,6 +198,7 @@ def _wish(session: RemoteSession) -> dict[str, object]:
         "person": session.person.name,
         "lookahead_ms": session.lookahead_ms,
         "seed": session.seed,
+        "controls": session.changes,
     }
 
 

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.engines.client import Frame, PersonInfo, SessionStats
-from visavis.engines.errors import EngineError
+from visavis.engines.errors import EngineAway, EngineError
 from visavis.engines.remote.counters import Counters
 from visavis.engines.remote.place import Place
+from visavis.engines.remote.requests import object_of
 from visavis.engines.remote.strip import IdlePlayer, Strip
 from visavis.engines.timeline import TICK_SAMPLES
 
@@ -29,6 +31,7 @@ __all__ = ["RemoteSession"]
 logger = logging.getLogger(__name__)
 
 _TICK_MS = 40
+_CONTROL_SECONDS = 2.0  # that an engine may take to answer a choice
 
 
 class RemoteSession:
@@ -43,6 +46,9 @@ class RemoteSession:
         strip: returns the person at rest, or None where there is no strip yet.
         wake: lets the reader look at the session.
         on_close: called once, when the session ends for whatever reason.
+
+    Attributes:
+        changes: all that was chosen, as the visitor said it; the next engine is told, too.
     """
 
     def __init__(
@@ -62,6 +68,9 @@ class RemoteSession:
         self.person = person
         self.lookahead_ms = lookahead_ms
         self.seed = seed
+        self.changes: dict[str, Any] = {}
+        self._controlling = threading.Lock()  # choices are made one after the other
+        self._pace = 0.0
         self._on_frame = on_frame
         self._on_error = on_error
         self._strip = strip
@@ -94,6 +103,11 @@ class RemoteSession:
     def phase(self) -> int:
         """Group of the session, as its first engine gave it."""
         return self._phase or 0
+
+    @property
+    def pace(self) -> float:
+        """See `client.EngineSession.pace`; as its last engine measured it."""
+        return self._pace
 
     @property
     def seated_before(self) -> bool:
@@ -143,6 +157,22 @@ class RemoteSession:
                 self._place.bell.ring()
             return self._generation
 
+    def control(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Choose, from the next tick on; see `client.EngineSession.control`."""
+        with self._controlling:
+            place = self._place
+            if self._closed:
+                raise EngineError("The session has ended.")
+            if place is None:
+                raise EngineAway
+            asked = dict(changes)
+            with place.link.call(
+                "control", _CONTROL_SECONDS, session=self.number, changes=asked
+            ) as answer:
+                choice = object_of(answer.body, "choice")
+            self.changes = {**self.changes, **asked}
+        return choice
+
     def stats(self) -> SessionStats:
         """Return the counters; those that the engine keeps are up to a second old."""
         with self._lock:
@@ -183,6 +213,7 @@ class RemoteSession:
             place.first_tick = -(-self._pushed // TICK_SAMPLES)
             place.first_generation = self._generation
             self._place = place
+            self._pace = place.pace
             if self._phase is None:
                 self._phase = place.phase
         self._wake()

@@ -32,6 +32,9 @@ class SessionReport:
     lookahead_ms: int
     budget_ms: float
     """What drawing and encoding are given, on top of the look-ahead."""
+    pace_fps: float
+    """Pictures a second that this machine was measured to make of the person, one session alone; 0
+    while the session has no place in the engine."""
     render_ms: float
     """From the sound that completes a frame to the frame, median."""
     encode_ms: float

@@ -13,8 +13,10 @@ import pytest
 from tests.engines.fakes import Collector, FakeRunner, person, until
 from visavis.engines.catalogue import FixedCatalogue
 from visavis.engines.client import EngineClient, Frame
+from visavis.engines.controls import Controls, ControlSpec
 from visavis.engines.errors import (
     ConfigError,
+    ControlError,
     DeviceLost,
     EngineError,
     EngineFull,
@@ -581,3 +583,45 @@ def test_a_dearer_person_lowers_the_capacity_and_a_cheaper_one_does_not_raise_it
     engine.prepare("two")
     assert engine.capacity() == 8 and round(engine.load().frames_per_s) == 251
     engine.close()
+
+
+def test_a_choice_is_shown_from_the_next_tick_on(house: House) -> None:
+    runner = house.runners[0]
+    start = Controls(head="own")
+    runner.controls = ControlSpec(heads=("own", "still"), performances=("wave",), start=start)
+    seen = Collector()
+    session = house.engine.open("one", seen.on_frame)
+    before = session.control({})
+    assert before == {"style": None, "head": "own", "performance": None}
+    session.push(FIRST)
+    seen.wait(frames=1)
+    made = session.control({"head": "still", "performance": "wave"})
+    assert made == {"style": None, "head": "still", "performance": "wave"}
+    with pytest.raises(ControlError, match="no head 'driven'"):
+        session.control({"head": "driven"})
+    for count in (2, 3):
+        session.push(TICK)
+        seen.wait(frames=count)
+    (state,) = {id(state): state for batch in runner.batches for state in batch}.values()
+    assert state.controls == Controls(head="still", performance=0)
+    # Told once, between two ticks, on the engine's thread; never while one is being made.
+    assert runner.told == [state.controls] and runner.told_on <= runner.threads
+    session.close()
+    with pytest.raises(EngineError, match="has ended"):
+        session.control({})
+
+
+def test_what_is_chosen_before_the_first_tick_counts(house: House) -> None:
+    runner = house.runners[0]
+    runner.controls = ControlSpec(heads=("own", "still"), start=Controls(head="own"))
+    seen = Collector()
+    session = house.engine.open("one", seen.on_frame)
+    session.control({"head": "still"})
+    session.push(FIRST)
+    seen.wait(frames=1)
+    assert runner.batches[0][0].controls.head == "still"
+
+
+def test_a_session_knows_its_persons_pace(house: House) -> None:
+    session = house.engine.open("one", Collector().on_frame)
+    assert session.pace == pytest.approx(house.runners[0].rate)

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.engines.client import (
     PHASES,
+    ControlNames,
     EngineLoad,
     EngineSession,
     Frame,
     PersonInfo,
     SessionStats,
 )
-from visavis.engines.errors import EngineError, EngineFull, UnknownPerson
+from visavis.engines.errors import ControlError, EngineError, EngineFull, UnknownPerson
 
 __all__ = ["BITS", "FakeEngine", "draw", "read_index", "read_level"]
 
+NOTHING = ControlNames()
 TICK = 640
 BLOCK = 16  # pixels; survives any bit rate
 BITS = 16
@@ -65,6 +68,9 @@ class _Session:
         self, engine: FakeEngine, on_frame: Callable[[Frame], None], lookahead_ms: int, phase: int
     ) -> None:
         self.phase = phase
+        self.pace = engine.pace
+        self.choice: dict[str, Any] = {"style": None, "head": "own", "performance": None}
+        self.told: list[dict[str, Any]] = []
         self.lookahead_ms = lookahead_ms
         self.generation = 0
         self.rendered = 0
@@ -88,6 +94,15 @@ class _Session:
         with self._engine.changed:
             self.generation += 1
             return self.generation
+
+    def control(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        with self._engine.changed:
+            heads = self._engine.person.controls.heads
+            if "head" in changes and changes["head"] not in heads:
+                raise ControlError(f"There is no head {changes['head']!r}.")
+            self.choice.update(changes)
+            self.told.append(dict(changes))
+            return dict(self.choice)
 
     def stats(self) -> SessionStats:
         return SessionStats(self.rendered, self.skipped, 0, 0, 1.0, 2.0, None)
@@ -131,6 +146,8 @@ class FakeEngine:
         places: how many sessions fit.
         render_seconds: how long a frame takes.
         lookahead_ms: how much sound after its pts a frame needs.
+        pace: pictures a second that it says it makes.
+        controls: what can be chosen.
     """
 
     def __init__(
@@ -140,6 +157,8 @@ class FakeEngine:
         places: int = 4,
         render_seconds: float = 0.004,
         lookahead_ms: int = 100,
+        pace: float = 100.0,
+        controls: ControlNames = NOTHING,
     ) -> None:
         self.person = PersonInfo(
             name="fake",
@@ -151,7 +170,9 @@ class FakeEngine:
             lookaheads_ms=tuple(sorted({40, lookahead_ms, 160})),
             id="0" * 64,
             has_preview=True,
+            controls=controls,
         )
+        self.pace = pace
         self.clip: bytes | None = bytes(range(256)) * 4
         self.prepared: list[str] = []
         self.render_seconds = render_seconds

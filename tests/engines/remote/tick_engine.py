@@ -9,13 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.engines.client import PHASES, EngineLoad, Frame, PersonInfo, SessionStats
-from visavis.engines.errors import DeviceLost, EngineError, EngineFull, UnknownPerson
+from visavis.engines.client import (
+    PHASES,
+    ControlNames,
+    EngineLoad,
+    Frame,
+    PersonInfo,
+    SessionStats,
+)
+from visavis.engines.errors import (
+    ControlError,
+    DeviceLost,
+    EngineError,
+    EngineFull,
+    UnknownPerson,
+)
 from visavis.engines.timeline import Tick, Timeline
 
 __all__ = ["BREAK", "DEVICE_LOST", "TickEngine", "person"]
@@ -35,6 +49,7 @@ def person(name: str = "ada", *, width: int = 64, height: int = 48) -> PersonInf
         lookaheads_ms=(40, 100, 200),
         id=hashlib.sha256(f"{name} {width} {height}".encode()).hexdigest(),
         has_preview=name == "ada",
+        controls=ControlNames(("calm",), "calm", ("own", "still"), ("wave",)),
     )
 
 
@@ -62,6 +77,8 @@ class TickSession:
         self.discarded = 0
         self.failed: str | None = None
         self.closed = False
+        self.pace = 12.5
+        self.choice: dict[str, Any] = {"style": None, "head": "own", "performance": None}
         self._engine = engine
 
     @property
@@ -77,6 +94,13 @@ class TickSession:
     def clear(self) -> int:
         with self._engine.condition:
             return self.timeline.clear()
+
+    def control(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        with self._engine.condition:
+            if changes.get("head", "own") not in self.info.controls.heads:
+                raise ControlError(f"There is no head {changes['head']!r}.")
+            self.choice = {**self.choice, **changes}
+            return dict(self.choice)
 
     def stats(self) -> SessionStats:
         with self._engine.condition:
