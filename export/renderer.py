@@ -25,6 +25,7 @@ from visavis.models.renderer import PLANES, Renderer, RendererGraph
 __all__ = [
     "SMALLEST_HALVED",
     "export_renderer",
+    "has_half_weights",
     "quantize_renderer",
     "renderer_graph",
     "with_half_weights",
@@ -84,6 +85,12 @@ def with_half_weights(model: bytes) -> bytes:
     del graph.node[:]
     graph.node.extend(nodes)
     return model_bytes(proto)
+
+
+def has_half_weights(model: bytes) -> bool:
+    """Return whether weights of a model are stored in 16 bits."""
+    stored = onnx.load_model_from_string(model).graph.initializer
+    return any(tensor.data_type == TensorProto.FLOAT16 for tensor in stored)
 
 
 def quantize_renderer(model: bytes, calibration: F32) -> bytes:

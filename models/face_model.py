@@ -107,7 +107,7 @@ def harmonics(normal: Tensor) -> Tensor:
     x, y, z = normal[..., 0], -normal[..., 1], -normal[..., 2]
     return torch.stack(
         [
-            torch.full_like(x, _BAND_0),
+            0.0 * x + _BAND_0,  # not filled: that is exported with the shape of what runs
             -_BAND_1 * y,
             _BAND_1 * z,
             -_BAND_1 * x,

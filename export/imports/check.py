@@ -28,6 +28,7 @@ from visavis.export.imports.onnx_graph import LARGEST_HALF, rounded, run_module
 from visavis.export.imports.rehearsal import Rehearsal, ranges, rehearse
 from visavis.export.plain_backend import PlainBackend
 from visavis.export.references import rows_reference
+from visavis.export.renderer import has_half_weights
 
 __all__ = ["Checked", "check_import"]
 
@@ -84,7 +85,6 @@ def check_import(
     person: Person,
     draft: Draft,
     *,
-    half: bool = False,
     voice: F32 | None = None,
     say: Callable[[str], None] = lambda sentence: None,
 ) -> Checked:
@@ -93,7 +93,6 @@ def check_import(
     Args:
         person: without references.
         draft: that it was made of.
-        half: its weights are in 16 bits.
         voice: f32[n], 16 kHz, to be heard instead of our own babble.
         say: called with a sentence before each step.
 
@@ -115,8 +114,9 @@ def check_import(
             continue
         say(f"Comparing the network {name!r} with torch.")
         module, inputs, outputs = draft.modules[name]
-        exact, module = module, rounded(module) if half else module
         spec = person.graphs[name]
+        half = has_half_weights(person.parts[spec.variants["fp32"]])
+        exact, module = module, rounded(module) if half else module
         states = {before for before, _ in spec.state}, {after for _, after in spec.state}
         recorded = seen.graphs[name]
         rows = Reference(

@@ -180,7 +180,7 @@ class FaceMesh(nn.Module):
             ],
             dim=-1,
         )
-        faces = torch.cat((faces, torch.zeros_like(faces[:, :1])), 1)
+        faces = torch.cat((faces, 0.0 * faces[:, :1]), 1)  # no size is looked at here, either
         gathered = faces.index_select(1, self.get_buffer("rings"))
         total = gathered.reshape(shape.shape[0], -1, self.around, 3).sum(2)
         length = total.square().sum(-1, keepdim=True).sqrt()

@@ -61,7 +61,7 @@ def import_person(
     draft = importer_of(request.system)(request, say)
     say("Packing the person.")
     packed = pack(draft, request)
-    checked = check_import(packed.person(), draft, half=request.half, voice=voice, say=say)
+    checked = check_import(packed.person(), draft, voice=voice, say=say)
     for name, arrays in checked.references.items():
         add_reference(name, arrays, packed.manifest, packed.parts)
     data = packed.data()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from visavis.engines.onnx_check import check_model
 from visavis.export.renderer import (
     export_renderer,
+    has_half_weights,
     quantize_renderer,
     renderer_graph,
     with_half_weights,
@@ -73,6 +74,7 @@ def test_any_batch(model: bytes, planes: NDArray[np.float32]) -> None:
 
 def test_half_weights_take_half_the_room(model: bytes, planes: NDArray[np.float32]) -> None:
     small = with_half_weights(model)
+    assert has_half_weights(small) and not has_half_weights(model)
     assert len(small) < 0.6 * len(model)
     assert levels(run(small, planes), run(model, planes)) <= 1
 

@@ -86,7 +86,8 @@ def widths_of(state: Mapping[str, Tensor]) -> tuple[int, ...]:
         StateMismatch: it is none, or looks at another number of frames.
     """
     prefix = PARALLEL if state and all(key.startswith(PARALLEL) for key in state) else ""
-    block, widths = f"{prefix}model.model", []
+    block = f"{prefix}model.model"
+    widths: list[int] = []
     first = state.get(f"{block}.0.weight")
     if first is None or first.dim() != 4:
         raise StateMismatch("it has no first convolution, model.model.0.weight")

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from tests.export.imports.style_avatar_sample import write_face
+from visavis.engines.torch_graph import compile_model
 from visavis.export.face_model_file import read_face_model
 from visavis.export.imports.face_graph import FaceMesh, Light, surface_of
 from visavis.export.imports.headpose import mesh_of
+from visavis.export.imports.onnx_graph import exported
 from visavis.export.imports.wide_linear import SplitLinear, split_wide
 from visavis.models.face_model import FaceModel
 from visavis.models.systems.audiodvp import face as audiodvp
@@ -92,6 +94,23 @@ def test_vertices_may_carry_what_never_changes(model: FaceModel) -> None:
     assert found.shape == (2, len(uv), 6) and torch.equal(found[1, :, 4:], uv)
     wanted = headpose.clip_space(still)
     torch.testing.assert_close(found[0, :, :4], wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("lit", [True, False])
+def test_the_exported_mesh_runs_with_torch_too(model: FaceModel, lit: bool) -> None:
+    """In a batch of another size than it was exported with."""
+    surface = surface_of(turned(model.mean), turned(model.expression), model.triangles)
+    albedo = model.colour[surface.used]
+    carried = Light(albedo, ambient=0.7, harmonic_major=True) if lit else albedo[:, :2]
+    mesh = FaceMesh(surface, audiodvp.CAMERA, carried, moved_first=True)
+    inputs = {"coefficients": (64,), "pose": (33,)}
+    entry, parts = exported("mesh", mesh, inputs=inputs, outputs=["vertices"])
+    steps = compile_model("mesh", parts[entry["variants"]["fp32"]], torch.device("cpu"))
+    feeds = {name: rows(5 * size, 0.1, size).reshape(5, size) for name, (size,) in inputs.items()}
+    with torch.no_grad():
+        torch.testing.assert_close(
+            steps(feeds)["vertices"], mesh(**feeds), rtol=1e-4, atol=1e-4 if not lit else 1e-2
+        )
 
 
 def test_wide_layers_are_split() -> None:
