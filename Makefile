@@ -35,11 +35,15 @@ lint: $(DEV)/.installed
 
 test: $(DEV)/.installed lint
 	@scripts/install-test-programs
+	@scripts/install-test-clients
+	@scripts/install-test-agents livekit
 	@if scripts/check-tracker-python $(TRACKER_PYTHON); then $(MAKE) -s $(TRACKER)/.installed; fi
 	@scripts/run-tests $(DEV)/bin/python
 
 check-long: $(DEV)/.installed
 	@scripts/install-test-programs
+	@scripts/install-test-clients
+	@scripts/install-test-agents livekit pipecat
 	@$(DEV)/bin/python -m pytest -m long
 
 check-wheel: $(DEV)/.installed
@@ -62,4 +66,4 @@ person: $(DEV)/.installed $(TRACKER)/.installed
 	@$(DEV)/bin/python -m visavis.finetune.presenter --tracker $(TRACKER)/bin/python $(PERSON)
 
 clean:
-	rm -rf $(VENV) $(DEV) build dist
+	rm -rf $(VENV) $(DEV) .venv-livekit .venv-pipecat build dist
