@@ -7,6 +7,7 @@ from pathlib import Path
 
 from visavis.cli.bench_bargein import add_bargein
 from visavis.cli.bench_capacity import add_parsers
+from visavis.cli.bench_fanout import add_fanout
 from visavis.cli.bench_options import count, print_result, seconds
 from visavis.cli.bench_systems import add_systems
 from visavis.cli.exit_codes import ExitCode
@@ -131,6 +132,7 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     add_parsers(kinds)
     add_systems(kinds)
     add_bargein(kinds)
+    add_fanout(kinds)
     kinds_and_runs = (
         (live, run_live),
         (network, run_network),

@@ -67,6 +67,13 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         help="how many people at once (default: as many as the machine was measured to carry)",
     )
     parser.add_argument(
+        "--viewers",
+        type=int,
+        default=100,
+        metavar="N",
+        help="how many may watch over WHEP at once, in each process (100; docs/whip-whep.md)",
+    )
+    parser.add_argument(
         "--workers",
         type=int,
         metavar="N",
@@ -134,6 +141,7 @@ def run(args: argparse.Namespace) -> int:
         open=args.open,
         https=args.https,
         max_sessions=args.max_sessions,
+        viewers=args.viewers,
         ice_servers=tuple(args.ice_server),
         turn_secret=args.turn_secret or os.environ.get("VISAVIS_TURN_SECRET") or None,
         relay_only=args.relay_only,

@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 
 from visavis.engines.client import EngineClient
 from visavis.engines.errors import VisavisError
-from visavis.server import health, pages, persons, whip
+from visavis.server import health, ingest, pages, persons, whep, whip
 from visavis.server.config import ServerConfig
 from visavis.server.ice import IceServers
 from visavis.server.limits import RateLimit
@@ -82,7 +82,15 @@ def create_app(
                     await asyncio.to_thread(app.state.sessions.engine.close)
 
     app = Starlette(
-        routes=[*pages.routes(), *persons.routes(), *whip.routes(), *ws.routes(), *health.routes()],
+        routes=[
+            *pages.routes(),
+            *persons.routes(),
+            *whip.routes(),
+            *ingest.routes(),
+            *whep.routes(),
+            *ws.routes(),
+            *health.routes(),
+        ],
         middleware=[Middleware(Origins, any_origin=config.any_origin)],
         exception_handlers={
             HTTPException: handle_http_exception,
@@ -119,6 +127,7 @@ async def _load(
         if on_measured is not None:
             on_measured(sessions, await asyncio.to_thread(measure, engine, encoding))
         app.state.metrics.watch(sessions.reports, sessions.ended, lambda: sessions.capacity)
+        app.state.metrics.watch_viewers(sessions.viewer_places)
         app.state.metrics.ready.set(1)
         app.state.sessions = sessions
     except Exception as error:

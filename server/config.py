@@ -74,6 +74,8 @@ class ServerConfig:
     """A session that is not connected after so long is ended."""
     drain_seconds: float = 10.0
     """After SIGTERM, sessions may go on for so long."""
+    viewers: int = 100
+    """How many people may watch sessions over WHEP at once, in each process; 0 for nobody."""
     encoder_threads: int | None = None
     """How many frames are compressed at once; by default one per processor, at most 8."""
     encoder: str = "vp8"
@@ -96,6 +98,8 @@ class ServerConfig:
             )
         if self.max_sessions is not None and self.max_sessions < 1:
             raise ConfigError("--max-sessions must be at least 1.")
+        if self.viewers < 0:
+            raise ConfigError("--viewers must be 0 or more.")
         if self.encoder not in ENCODERS:
             raise ConfigError(f"--encoder takes {', '.join(ENCODERS)}, not {self.encoder!r}.")
         servers = [parse_ice_server(server) for server in self.ice_servers]

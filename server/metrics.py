@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from visavis.server.capacity import PARTS, Capacity
 from visavis.server.media.stats import SessionReport
+
+if TYPE_CHECKING:
+    # The front has metrics and no media.
+    from visavis.server.media.viewers import ViewerPlaces
 
 __all__ = ["Metrics"]
 
@@ -98,6 +103,10 @@ class Metrics:
         """Collect what live sessions say, and what ended ones left, whenever metrics are asked."""
         self.registry.register(_SessionCollector(reports, ended, capacity))
 
+    def watch_viewers(self, places: ViewerPlaces) -> None:
+        """Collect how many watch over WHEP."""
+        self.registry.register(_ViewerCollector(places))
+
     def frame_encoded(self, cpu_ms: float) -> None:
         """A frame was compressed."""
         self._encode.observe(cpu_ms / 1000)
@@ -146,6 +155,22 @@ class _SessionCollector:
             scale = 1000 if name.endswith("_ms") else 1
             exported = name.removesuffix("_ms") + ("_seconds" if scale == 1000 else "")
             yield CounterMetricFamily(f"visavis_{exported}", help_text, value=total / scale)
+
+
+class _ViewerCollector:
+    def __init__(self, places: ViewerPlaces) -> None:
+        self._places = places
+
+    def collect(self) -> Iterable[Metric]:
+        places = self._places
+        yield GaugeMetricFamily("visavis_viewers", "Viewers now (WHEP).", value=places.taken)
+        for name, help_text, value in (
+            ("opened", "Viewers that were answered.", places.opened),
+            ("refused", "Viewers for whom there was no place.", places.refused),
+            ("frames_shed", "Frames that a viewer did not get.", places.shed_frames),
+            ("key_frames_denied", "Key frames asked for too often.", places.key_frames_denied),
+        ):
+            yield CounterMetricFamily(f"visavis_viewers_{name}", help_text, value=value)
 
 
 COUNTERS = {

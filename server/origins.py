@@ -8,6 +8,7 @@ the server also answers to local names only: a foreign name that is made to poin
 from __future__ import annotations
 
 import ipaddress
+import re
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -18,13 +19,15 @@ from visavis.server.problems import problem
 
 __all__ = ["Origins", "is_local_name", "is_same_origin"]
 
-EXPOSED = "ETag, Link, Location, Retry-After, Visavis-Resume"
+EXPOSED = "ETag, Link, Location, Retry-After, Visavis-Resume, Visavis-View"
+OFFERED = re.compile(r".*/sessions/?|/whip(/[^/]+)?/?|/whep/[^/]+/?")
+"""Where an SDP offer is posted."""
 LOCAL_ONLY = (
     "This server answers to localhost only; for other names, or behind a proxy, "
     "start it with --token SECRET or --open."
 )
 PREFLIGHT = {
-    "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE, OPTIONS",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PATCH, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match, Visavis-Resume",
     "Access-Control-Max-Age": "600",
 }
@@ -75,7 +78,7 @@ class Origins:
             return
         if scope["method"] == "OPTIONS":
             headers = dict(PREFLIGHT) if self._any_origin else {}
-            if scope["path"].rstrip("/").endswith("/sessions"):
+            if OFFERED.fullmatch(scope["path"]):
                 headers["Accept-Post"] = "application/sdp"
             response = Response(status_code=204, headers=headers)
             await response(scope, receive, send_with_origin)

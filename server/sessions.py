@@ -24,6 +24,7 @@ from visavis.server.media.live import AnyTransport, LiveSession, MediaOptions
 from visavis.server.media.peer import PeerNetwork
 from visavis.server.media.stats import SessionReport
 from visavis.server.media.transport import TransportEvents
+from visavis.server.media.viewers import ViewerPlaces
 from visavis.server.media.warmup import warm_up
 from visavis.server.metrics import COUNTERS, Metrics
 from visavis.server.people import People
@@ -48,6 +49,8 @@ class _Entry:
     session: LiveSession
     silence: Silence
     resume: ResumeToken = field(default_factory=ResumeToken)
+    view: str = ""
+    """The id by which others may watch it; it lets them do nothing else."""
     returning: bool = False
     """It was suspended and its peer is back; the person may have to be loaded again."""
 
@@ -88,7 +91,9 @@ class Sessions:
         self._metrics = metrics
         self._clock = clock
         self._sessions: dict[str, _Entry] = {}
+        self._views: dict[str, str] = {}
         self._ended: Counter[str] = Counter()
+        self.viewer_places = ViewerPlaces(config.viewers)
         self._ending: set[asyncio.Task[None]] = set()
         self.people = People(engine, config.default_person, clock=clock)
         self._arriving = 0
@@ -100,6 +105,8 @@ class Sessions:
             ice_servers=IceServers(config).fresh,
             network=PeerNetwork(config.relay_only, config.announce, config.udp_ports),
             open_encoder=self.encoding.open,
+            viewers=self.viewer_places,
+            connect_seconds=config.connect_seconds,
         )
         threads = config.encoder_threads or min(8, len(os.sched_getaffinity(0)))
         self._encoders = ThreadPoolExecutor(threads, thread_name_prefix="visavis-encode")
@@ -137,6 +144,22 @@ class Sessions:
         """
         return self._entry(identifier).session
 
+    def view_of(self, identifier: str) -> str:
+        """The id by which others may watch a session, and do nothing else to it.
+
+        Raises:
+            NoSuchSession: there is none.
+        """
+        return self._entry(identifier).view
+
+    def viewed(self, view: str) -> LiveSession:
+        """The session of that viewing id.
+
+        Raises:
+            NoSuchSession: there is none.
+        """
+        return self.get(self._views.get(view, ""))
+
     def resume_token(self, identifier: str) -> str:
         """What its peer must present to go on over another connection.
 
@@ -163,10 +186,12 @@ class Sessions:
         lookahead_ms: int | None,
         loopback: bool,
         prefer_h264: bool,
+        publish: bool = False,
     ) -> tuple[str, str]:
         """Admit a visitor; returns the session's id and the SDP answer.
 
-        `lookahead_ms` is one that the person offers, or None for the person's own.
+        `lookahead_ms` is one that the person offers, or None for the person's own; `publish` says
+        that the visitor only speaks (WHIP).
 
         Raises:
             UnknownLookahead: the person does not offer it; nothing was created.
@@ -178,7 +203,9 @@ class Sessions:
         await self._prepare(person, lookahead_ms)
         identifier, session = self._admit(person, lookahead_ms)
         try:
-            answer = await session.start(offer, loopback=loopback, prefer_h264=prefer_h264)
+            answer = await session.start(
+                offer, loopback=loopback, prefer_h264=prefer_h264, publish=publish
+            )
         except BaseException:
             await self.close(identifier)
             raise
@@ -303,7 +330,10 @@ class Sessions:
             on_lost=lambda: self._suspend_soon(identifier),
             clock=self._clock,
         )
-        self._sessions[identifier] = _Entry(session, Silence(self._policy, self._clock()))
+        view = self._prefix + secrets.token_urlsafe(18)
+        silence = Silence(self._policy, self._clock())
+        self._sessions[identifier] = _Entry(session, silence, view=view)
+        self._views[view] = identifier
         return identifier, session
 
     async def close(self, identifier: str) -> None:
@@ -315,6 +345,7 @@ class Sessions:
         entry = self._sessions.pop(identifier, None)
         if entry is None:
             raise NoSuchSession
+        del self._views[entry.view]
         session = entry.session
         try:
             report = session.report()

@@ -105,7 +105,7 @@ class Visitor:
         pictures: Pictures | None = None,
     ) -> None:
         self._url = url
-        self._query = f"?person={person}&codec={codec}"
+        self.path = f"/sessions?person={person}&codec={codec}"
         self._microphone = StoredMicrophone(packets, behind_s)
         self.pictures = pictures
         self._connection = RTCPeerConnection(
@@ -118,6 +118,9 @@ class Visitor:
         self.face, self.voice = Packets(), Packets()
         self.face_reports, self.voice_reports = Reports(), Reports()
         self.location = ""
+        self.view = ""
+        self.asked_at = 0.0
+        """When the request was made that was answered."""
 
     async def open(self) -> None:
         """Offer, follow the answer and wait for the connection.
@@ -126,17 +129,21 @@ class Visitor:
             Refused: the server did not let us in, or no connection came about.
         """
         connection = self._connection
-        connection.addTransceiver(self._microphone, "sendrecv")
-        connection.addTransceiver("video", "recvonly")
+        self.offer_media(connection)
         await connection.setLocalDescription()
         answer = await self._ask(connection.localDescription.sdp)
-        self._tap()
+        self.tap()
         await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         end = time.monotonic() + CONNECT_S
         while connection.connectionState != "connected":
             if time.monotonic() > end or connection.connectionState in ("failed", "closed"):
                 raise Refused(f"no connection: {connection.connectionState}")
             await asyncio.sleep(0.05)
+
+    def offer_media(self, connection: RTCPeerConnection) -> None:
+        """What is offered."""
+        connection.addTransceiver(self._microphone, "sendrecv")
+        connection.addTransceiver("video", "recvonly")
 
     async def close(self) -> None:
         """Say goodbye; never raises."""
@@ -152,10 +159,11 @@ class Visitor:
         end = time.monotonic() + TRIES_S
         while True:
             request = urllib.request.Request(
-                f"{self._url}/sessions{self._query}",
+                f"{self._url}{self.path}",
                 data=offer.encode(),
                 headers={"Content-Type": "application/sdp"},
             )
+            self.asked_at = time.monotonic()
             try:
                 answer, headers = await asyncio.to_thread(_answer_of, request)
             except urllib.error.HTTPError as error:
@@ -167,9 +175,10 @@ class Visitor:
             except OSError as error:
                 raise Refused(f"no answer: {error}") from None
             self.location = headers["Location"]
+            self.view = headers["Visavis-View"] or ""
             return answer
 
-    def _tap(self) -> None:
+    def tap(self) -> None:
         """Take packets as soon as they are decrypted."""
         audio, video = (t.receiver for t in self._connection.getTransceivers())
         transport: Any = video.transport

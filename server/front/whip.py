@@ -1,4 +1,7 @@
-"""``/sessions`` in the front: who may ask is settled here, the rest is the workers' to answer."""
+"""``/sessions``, ``/whip`` and ``/whep`` in the front.
+
+Who may ask is settled here, the rest is the workers' to answer.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,13 @@ from visavis.server.front.backend import OFFER, Reply, WorkerClient, WorkerGone
 from visavis.server.front.fleet import Fleet
 from visavis.server.limits import MAX_FRAGMENT_BYTES, MAX_OFFER_BYTES, check_rate, read_body
 from visavis.server.problems import handle_error
-from visavis.server.whip import RESUME
+from visavis.server.whip import RESUME, VIEW
 
 __all__ = ["routes"]
 
 ASKED = ("Content-Type", RESUME)
 """What of a request's headers a worker looks at."""
-ANSWERED = ("Content-Type", "Cache-Control", "Location", "Retry-After", RESUME)
+ANSWERED = ("Content-Type", "Cache-Control", "Location", "Retry-After", RESUME, VIEW)
 
 
 async def _open(request: Request) -> Response:
@@ -66,7 +69,7 @@ async def _place(request: Request, fleet: Fleet, offer: bytes) -> Reply:
         refused.add(place.worker)
 
 
-async def _resume(request: Request) -> Response:
+async def _offer(request: Request) -> Response:
     require_token(request)
     check_rate(request, request.app.state.open_limit)
     offer = await read_body(request, MAX_OFFER_BYTES)
@@ -101,7 +104,8 @@ async def _follow(request: Request, body: bytes = b"") -> Response:
     fleet: Fleet = request.app.state.fleet
     number, client = fleet.home_of(request.path_params["id"])
     reply = await _forward(request, client, body)
-    if request.method == "DELETE" and reply.status == 200:
+    ended = request.method == "DELETE" and "viewer" not in request.path_params
+    if ended and reply.status == 200:
         fleet.placement.give_back(number)
     return _response(reply)
 
@@ -131,14 +135,25 @@ def _response(reply: Reply) -> Response:
 
 
 def routes() -> list[Route]:
-    """The routes of this module; as :mod:`visavis.server.whip` has them."""
+    """The routes of this module, as ``whip``, ``ingest`` and ``whep`` of a worker have them."""
     return [
         Route("/sessions", _open, methods=["POST"]),
         Route("/sessions", _nothing, methods=["GET"]),
         Route("/sessions/{id}", _trickle, methods=["PATCH"]),
         Route("/sessions/{id}", _change, methods=["DELETE"]),
         Route("/sessions/{id}", _ask, methods=["GET"]),
-        Route("/sessions/{id}/resume", _resume, methods=["POST"]),
+        Route("/sessions/{id}/resume", _offer, methods=["POST"]),
         Route("/sessions/{id}/stats", _ask, methods=["GET"]),
         Route("/sessions/{id}/clear", _change, methods=["POST"]),
+        Route("/whip", _open, methods=["POST"]),
+        Route("/whip", _nothing, methods=["GET"]),
+        Route("/whip/{person}", _open, methods=["POST"]),
+        Route("/whip/{person}", _nothing, methods=["GET"]),
+        Route("/whep/{id}", _offer, methods=["POST"]),
+        Route("/whep/{id}", _ask, methods=["GET"]),
+        Route("/whep/{id}/{viewer}", _trickle, methods=["PATCH"]),
+        Route("/whep/{id}/{viewer}", _change, methods=["DELETE"]),
+        Route("/whep/{id}/{viewer}", _ask, methods=["GET"]),
+        Route("/sessions/{id}/controls", _change, methods=["GET"]),
+        Route("/sessions/{id}/controls", _trickle, methods=["POST"]),
     ]

@@ -149,8 +149,13 @@ def encode_seconds(
     raise AssertionError
 
 
-async def packet_seconds(seconds: float = PACED_SECONDS, sessions: int = SESSIONS) -> float:
+async def packet_seconds(
+    seconds: float = PACED_SECONDS, sessions: int = SESSIONS, *, speaks: bool = True
+) -> float:
     """Core seconds that one session's packets need each second.
+
+    Or those of somebody who only watches: without a microphone, and with a voice and a picture that
+    were compressed for another.
 
     At the pace of real sessions: a loop that sleeps between its packets must wake up, and finds its
     caches cold, which costs as much again as the packets themselves. ICE, RTCP and the session's
@@ -158,7 +163,7 @@ async def packet_seconds(seconds: float = PACED_SECONDS, sessions: int = SESSION
     where a full worker has twenty.
     """
     async with contextlib.AsyncExitStack() as stack:
-        all_ = [await stack.enter_async_context(_packets()) for _ in range(sessions)]
+        all_ = [await stack.enter_async_context(_packets(speaks)) for _ in range(sessions)]
         for one in all_:
             await one.step()  # nobody begins cold
         started, steps = time.thread_time(), round(seconds / STEP_SECONDS)
@@ -169,7 +174,7 @@ async def packet_seconds(seconds: float = PACED_SECONDS, sessions: int = SESSION
 
 
 @contextlib.asynccontextmanager
-async def _packets() -> AsyncIterator[_Packets]:
+async def _packets(speaks: bool = True) -> AsyncIterator[_Packets]:
     loop = asyncio.get_running_loop()
     near, visitor = await loop.create_datagram_endpoint(_Inbox, local_addr=("127.0.0.1", 0))
     far, server = await loop.create_datagram_endpoint(
@@ -177,7 +182,7 @@ async def _packets() -> AsyncIterator[_Packets]:
     )
     pool = ThreadPoolExecutor(1, thread_name_prefix="visavis-measure")
     try:
-        yield _Packets(near, far, visitor, server, pool)
+        yield _Packets(near, far, visitor, server, pool, speaks)
     finally:
         near.close()
         far.close()
@@ -234,11 +239,13 @@ class _Packets:
         visitor: _Inbox,
         server: _Inbox,
         pool: ThreadPoolExecutor,
+        speaks: bool,
     ) -> None:
         self._to_server = _Way(near, far.get_extra_info("sockname"))
         self._to_visitor = _Way(far, None)
         self._visitor, self._server = visitor, server
         self._pool = pool
+        self._speaks = speaks
         self._packer = get_encoder(
             RTCRtpCodecParameters(mimeType="video/VP8", clockRate=90_000, payloadType=FACE)
         )
@@ -260,6 +267,16 @@ class _Packets:
         """20 ms of voice, and every second time a picture."""
         step, now = self._step, (self._step + 1) * STEP_SECONDS
         self._step += 1
+        if self._speaks:
+            await self._answer(step, now)
+        else:
+            await asyncio.ensure_future(self._to_visitor.send(VOICE, step * 960, self._said))
+        if step % 2 == 0:
+            await asyncio.ensure_future(self._picture(step * 1800))
+        while not self._visitor.packets.empty():
+            self._visitor.packets.get_nowait()
+
+    async def _answer(self, step: int, now: float) -> None:
         await self._to_server.send(VOICE, step * 960, self._said)
         packet = await self._to_server.receive(self._server)
         self._microphone.add(
@@ -270,14 +287,12 @@ class _Packets:
             # Noise, for silence is cheap; the microphone sends it in the next step.
             self._said = self._encoder.encode(voice.pcm + self._noise[step % 8])
             await asyncio.ensure_future(self._to_visitor.send(VOICE, step * 960, self._said))
-        if step % 2 == 0:
-            await asyncio.ensure_future(self._picture(step * 1800))
-        while not self._visitor.packets.empty():
-            self._visitor.packets.get_nowait()
 
     async def _picture(self, timestamp: int) -> None:
         # From the engine's thread to the loop, from there to the encoder's and back.
-        data = await asyncio.get_running_loop().run_in_executor(self._pool, bytes, FRAME_BYTES)
+        data = bytes(FRAME_BYTES)
+        if self._speaks:
+            data = await asyncio.get_running_loop().run_in_executor(self._pool, bytes, FRAME_BYTES)
         picture = av.Packet(data)
         picture.pts = timestamp
         picture.time_base = Fraction(1, 90_000)

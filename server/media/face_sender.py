@@ -43,6 +43,7 @@ class FaceSender:
         encoders: the pool that compresses them; one of this session's is there at a time.
         open_encoder: opens its encoder, in the pool, when the first frame comes.
         outlet: None while nothing may leave.
+        relay: takes each frame that was sent too, with its pts.
         budget: learns how late frames are ready.
         observer: who keeps the histograms.
         clock: seconds, monotonic.
@@ -55,6 +56,7 @@ class FaceSender:
         encoders: Executor,
         open_encoder: OpenEncoder = open_encoder,
         outlet: Callable[[], Outlet | None],
+        relay: Callable[[Encoded, int], None],
         budget: BudgetControl,
         observer: MediaObserver,
         clock: Callable[[], float],
@@ -67,6 +69,7 @@ class FaceSender:
         self._encoders = encoders
         self._open_encoder = open_encoder
         self._outlet = outlet
+        self._relay = relay
         self._budget = budget
         self._observer = observer
         self._clock = clock
@@ -99,8 +102,10 @@ class FaceSender:
                 self.missing += encoded.index - self._last - 1
             self._last = encoded.index
             self.plan.sent(len(encoded.data), now, key=encoded.key)
-            if not outlet.transport.send_face(encoded, encoded.index * VIDEO_PTS_PER_TICK):
+            pts = encoded.index * VIDEO_PTS_PER_TICK
+            if not outlet.transport.send_face(encoded, pts):
                 self.line.want_key_frame()
+            self._relay(encoded, pts)
 
     def pause_over(self) -> None:
         """The session was suspended: frames that were left out meanwhile are not missed."""

@@ -16,6 +16,9 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from visavis.engines.client import EngineClient, EngineSession, Frame, PersonInfo
 from visavis.engines.errors import EngineError
 from visavis.server.config import IceServer
@@ -25,13 +28,15 @@ from visavis.server.media.choices import Choices, no_place
 from visavis.server.media.encoder import OpenEncoder, open_encoder
 from visavis.server.media.face import TICK_SECONDS
 from visavis.server.media.face_sender import FaceSender, Outlet
+from visavis.server.media.one_way import Publisher
 from visavis.server.media.opus import OpusDecoder, OpusEncoder
 from visavis.server.media.peer import Peer, PeerNetwork
 from visavis.server.media.phase import next_in_phase
 from visavis.server.media.receive import MicrophoneStream
-from visavis.server.media.sdp import Fragment, parse_offer
+from visavis.server.media.sdp import Fragment, parse_offer, parse_published
 from visavis.server.media.stats import MediaObserver, SessionReport
 from visavis.server.media.transport import Transport, TransportEvents, VoiceEncoder
+from visavis.server.media.viewers import ViewerPlaces, Viewers
 from visavis.server.media.voice import VoiceLine
 from visavis.server.rate.controller import Report
 from visavis.server.speech.stream import SpeechStream
@@ -56,6 +61,9 @@ class MediaOptions:
     """Asked for each connection: passwords expire."""
     network: PeerNetwork = field(default_factory=PeerNetwork)
     open_encoder: OpenEncoder = open_encoder
+    viewers: ViewerPlaces = field(default_factory=ViewerPlaces)
+    connect_seconds: float = 15.0
+    """A viewer that is not connected after so long is sent away."""
 
 
 class _Line:
@@ -178,10 +186,21 @@ class LiveSession:
             encoders=encoders,
             open_encoder=options.open_encoder,
             outlet=self._outlet,
+            relay=lambda encoded, pts: viewers.send_face(encoded, pts),
             budget=self._budget,
             observer=observer,
             clock=clock,
         )
+        viewers = self.viewers = Viewers(
+            places=options.viewers,
+            ice_servers=options.ice_servers,
+            network=options.network,
+            want_key_frame=self._face.line.want_key_frame,
+            on_first=self._first_viewer,
+            connect_seconds=options.connect_seconds,
+            clock=clock,
+        )
+        self._viewers_voice: OpusEncoder | None = None
         self._media_origin: float | None = None
         self._base_tick = 0  # the session's number of the engine session's frame 0
         self._stalls = 0
@@ -191,16 +210,34 @@ class LiveSession:
 
     # -- the connection ---------------------------------------------------------------------
 
-    async def start(self, offer_text: str, *, loopback: bool, prefer_h264: bool) -> str:
+    async def start(
+        self, offer_text: str, *, loopback: bool, prefer_h264: bool, publish: bool = False
+    ) -> str:
         """Take a place in the engine and answer the offer.
+
+        `publish` says that the peer only speaks, and that the face is for viewers alone.
 
         Raises:
             OfferError: the offer cannot be answered.
             EngineFull: there is no place; nothing was opened.
         """
-        offer = parse_offer(offer_text)
-        peer = await self.connect(self._peer_for(loopback, prefer_h264))
+        offer = parse_published(offer_text) if publish else parse_offer(offer_text)
+        open_peer = self._publisher_for if publish else self._peer_for
+        peer = await self.connect(open_peer(loopback, prefer_h264))
         return await peer.answer(offer)
+
+    async def watch(self, offer_text: str, *, loopback: bool) -> tuple[str, str]:
+        """Answer a viewer; returns its id among the session's viewers and the SDP answer.
+
+        Raises:
+            OfferError, Unavailable: as for :meth:`Viewers.add`.
+            NoSuchSession: the session has ended, or is not open yet.
+        """
+        if self._peer is None:
+            raise NoSuchSession
+        return await self.viewers.add(
+            offer_text, loopback=loopback, mime_type=self._peer.video_mime_type
+        )
 
     async def connect(
         self, open_transport: Callable[[TransportEvents], AnyTransport]
@@ -258,6 +295,24 @@ class LiveSession:
             events=events,
         )
 
+    def _publisher_for(
+        self, loopback: bool, prefer_h264: bool
+    ) -> Callable[[TransportEvents], Peer]:
+        viewers = self.viewers
+        return lambda events: Publisher(
+            ice_servers=self._options.ice_servers(),
+            network=self._options.network,
+            loopback=loopback,
+            events=events,
+            watched=lambda: viewers.watching,
+            video_mime_type="video/H264" if prefer_h264 else "video/VP8",
+        )
+
+    def _first_viewer(self) -> None:
+        """Nothing may have been compressed for a while, which is not missed."""
+        if isinstance(self._peer, Publisher):
+            self._face.pause_over()
+
     def _listen(self, transport: Transport) -> None:
         self._microphone.restart(transport.decoder or OpusDecoder())
         self._speech = transport.speech
@@ -283,6 +338,7 @@ class LiveSession:
             self._shed = (self._shed[0] + old.shed_frames, self._shed[1] + old.shed_voice)
             if old.video_mime_type != transport.video_mime_type:
                 self._face.change_codec()
+                self.viewers.leave_all()
             leaving = asyncio.create_task(old.aclose())
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
@@ -379,6 +435,7 @@ class LiveSession:
         self._close_engine()
         if self._peer is not None:
             await self._peer.aclose()
+        await self.viewers.aclose()
         if self._leaving:
             await asyncio.wait(self._leaving)
         await self._face.aclose()
@@ -519,13 +576,24 @@ class LiveSession:
         base = self._base_tick * VOICE_PTS_PER_TICK
         for step in voice.send(now):
             if self._connected:
-                peer.send_voice(self._voice_encoder.encode(step.pcm), base + step.pts)
+                packet = self._voice_encoder.encode(step.pcm)
+                peer.send_voice(packet, base + step.pts)
+                if self.viewers.watching:
+                    self.viewers.send_voice(self._for_viewers(packet, step.pcm), base + step.pts)
             if self._speech is not None:
                 self._speech.sent(step.index)
         self._face.send(now)
         change = self._budget.plan(now)
         if change:
             voice.delay_more(change)
+
+    def _for_viewers(self, packet: bytes, pcm: NDArray[np.float32]) -> bytes:
+        """The voice as Opus, where the speaker's own connection has it in another form."""
+        if isinstance(self._voice_encoder, OpusEncoder):
+            return packet
+        if self._viewers_voice is None:
+            self._viewers_voice = OpusEncoder()
+        return self._viewers_voice.encode(pcm)
 
     def _microphone_packet(
         self, sequence: int, timestamp: int, payload: bytes, redundant: bool = False

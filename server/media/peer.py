@@ -178,13 +178,16 @@ class Peer:
         return with_announced(answer, self._network.announce)
 
     def _prepare_voice(self, transceiver: RTCRtpTransceiver, offer: Offer) -> None:
+        self._receive_voice(transceiver, offer)
+        transceiver.direction = "sendrecv"
+        transceiver.sender.replaceTrack(self.voice)
+        private.report_media_time(transceiver.sender, lambda: self._ntp_of(self.voice))
+
+    def _receive_voice(self, transceiver: RTCRtpTransceiver, offer: Offer) -> None:
         opus = next(c for c in private.codecs_of(transceiver) if c.mimeType == "audio/opus")
         assert opus.payloadType is not None
         opus.parameters = dict(MICROPHONE_PARAMETERS)
         private.set_codecs(transceiver, [opus])
-        transceiver.direction = "sendrecv"
-        transceiver.sender.replaceTrack(self.voice)
-        private.report_media_time(transceiver.sender, lambda: self._ntp_of(self.voice))
         if offer.sends_audio:
             red = offer.red.get(opus.payloadType)
             private.tap_receiver(transceiver.receiver, opus.payloadType, red, self._events.packet)

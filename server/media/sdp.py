@@ -21,6 +21,7 @@ __all__ = [
     "choose_video",
     "parse_fragment",
     "parse_offer",
+    "parse_published",
     "with_announced",
     "with_redundancy",
     "with_short_packets",
@@ -58,11 +59,44 @@ class Fragment:
 
 
 def parse_offer(text: str) -> Offer:
-    """Read and check an offer.
+    """Read and check the offer of a peer that wants the picture.
 
     Raises:
         OfferError: 400 when it is no SDP, 422 when we cannot answer it; nothing was created.
     """
+    text, media = _sections(text)
+    audio = [m for m in media if m.kind == "audio"]
+    video = [m for m in media if m.kind == "video"]
+    if not video or video[0].direction not in ("recvonly", "sendrecv"):
+        raise OfferError("The offer has no video section that wants to receive a picture.")
+    codecs = {c.mimeType.lower() for c in video[0].rtp.codecs}
+    if not {"video/vp8", "video/h264"} & codecs:
+        raise OfferError("The video section must offer VP8 or H.264.")
+    return _offer(text, audio, video)
+
+
+def parse_published(text: str) -> Offer:
+    """Read and check the offer of a peer that only speaks (WHIP).
+
+    A picture that it would send is taken and thrown away: RFC 9725 lets no section be refused.
+
+    Raises:
+        OfferError: as for :func:`parse_offer`.
+    """
+    text, media = _sections(text)
+    audio = [m for m in media if m.kind == "audio"]
+    video = [m for m in media if m.kind == "video"]
+    if not audio or audio[0].direction not in ("sendonly", "sendrecv"):
+        raise OfferError("The offer has no audio section that sends a voice.")
+    if video and video[0].direction not in ("sendonly", "sendrecv"):
+        raise OfferError(
+            "Nothing is sent back over WHIP; offer no video to receive, and watch over WHEP."
+        )
+    return _offer(text, audio, video)
+
+
+def _sections(text: str) -> tuple[str, list[sdp.MediaDescription]]:
+    """The offer without the candidates that we cannot use, and its checked sections."""
     if not text.startswith("v=0"):
         raise OfferError("The body is not an SDP offer.", status=400)
     text = _usable_candidates(text)
@@ -75,36 +109,37 @@ def parse_offer(text: str) -> Offer:
         raise OfferError("The offer has no media; offer a microphone and a video to receive.")
     if len(media) > MAX_SECTIONS or [m.kind for m in media if m.kind not in ("audio", "video")]:
         raise OfferError("Offer one audio and one video section and nothing else.")
-    audio = [m for m in media if m.kind == "audio"]
-    video = [m for m in media if m.kind == "video"]
-    if len(audio) > 1 or len(video) > 1:
+    if any(sum(m.kind == kind for m in media) > 1 for kind in ("audio", "video")):
         raise OfferError("Offer one audio and one video section and nothing else.")
-    if not video or video[0].direction not in ("recvonly", "sendrecv"):
-        raise OfferError("The offer has no video section that wants to receive a picture.")
-    username = ""
     for section in media:
         if section.ice is None or not section.ice.usernameFragment or not section.ice.password:
             raise OfferError("The offer lacks an ICE user name or password.")
-        username = username or section.ice.usernameFragment
         if section.dtls is None or not section.dtls.fingerprints:
             raise OfferError("The offer lacks a DTLS fingerprint.")
         if not section.rtcp_mux:
             raise OfferError("The offer must multiplex RTP and RTCP (a=rtcp-mux).")
+        codecs = {c.mimeType.lower() for c in section.rtp.codecs}
+        if section.kind == "audio" and "audio/opus" not in codecs:
+            raise OfferError("The audio section must offer Opus.")
     bundles = [group for group in description.group if group.semantic == "BUNDLE"]
     if len(media) > 1 and (not bundles or len(bundles[0].items) != len(media)):
         raise OfferError("The offer must bundle all its sections (a=group:BUNDLE).")
-    if audio and not any(c.mimeType.lower() == "audio/opus" for c in audio[0].rtp.codecs):
-        raise OfferError("The audio section must offer Opus.")
-    codecs = tuple(c.mimeType for c in video[0].rtp.codecs)
-    if not {"video/vp8", "video/h264"} & {c.lower() for c in codecs}:
-        raise OfferError("The video section must offer VP8 or H.264.")
+    return text, media
+
+
+def _offer(
+    text: str, audio: list[sdp.MediaDescription], video: list[sdp.MediaDescription]
+) -> Offer:
+    picture = video[0].rtp if video else None
     return Offer(
         text=text,
         sends_audio=bool(audio) and audio[0].direction in ("sendonly", "sendrecv"),
         receives_audio=bool(audio) and audio[0].direction in ("recvonly", "sendrecv"),
-        username=username,
-        video_codecs=codecs,
-        video_extensions={e.uri: e.id for e in video[0].rtp.headerExtensions},
+        username=next((m.ice.usernameFragment or "" for m in (*audio, *video) if m.ice), ""),
+        video_codecs=() if picture is None else tuple(c.mimeType for c in picture.codecs),
+        video_extensions=(
+            {} if picture is None else {e.uri: e.id for e in picture.headerExtensions}
+        ),
         red=_redundant(text) if audio and audio[0].direction != "recvonly" else {},
     )
 

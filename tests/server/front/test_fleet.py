@@ -18,6 +18,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.server.front.running import Running, running
+from tests.server.one_way import Speaker, Watcher
 from tests.server.peers import Client, tone_bursts
 from tests.server.sockets import SocketClient, hello
 from tests.server.test_sdp import offer
@@ -67,6 +68,11 @@ async def test_two_sessions_live_in_two_workers(fleet: Running) -> None:
         assert stats["state"] == "live" and int(str(stats["frames_sent"])) > 10
         async with httpx.AsyncClient(base_url=fleet.server.url, verify=False) as http:
             assert (await http.post(f"{one.location}/clear")).status_code == 204
+            chosen = await http.post(f"{one.location}/controls", json={"performance": "wave"})
+            assert chosen.json() == (await http.get(f"{one.location}/controls")).json()
+            assert chosen.json()["performance"] == "wave"
+            refused = await http.post(f"{one.location}/controls", json={"head": "still"})
+            assert refused.status_code == 422 and "no head 'still'" in refused.json()["detail"]
             assert (await http.patch(one.location, headers=SDP)).status_code == 415
             for nobody in ("/sessions/0.nobody", "/sessions/7.nobody", "/sessions/nobody"):
                 answer = await http.get(nobody)
@@ -75,6 +81,28 @@ async def test_two_sessions_live_in_two_workers(fleet: Running) -> None:
         assert await asyncio.to_thread(fleet.number, "visavis_places_taken_sessions") == 2
         assert await asyncio.to_thread(fleet.number, "visavis_sessions_opened_total") == 2
     assert (await look(fleet, one.location)).status_code == 404
+
+
+async def test_whoever_watches_is_led_to_the_worker_of_the_voice(fleet: Running) -> None:
+    async with (
+        Client(fleet.server, SILENCE) as other,
+        Speaker(fleet.server, tone_bursts(10)) as speaker,
+    ):
+        assert lives_in(speaker) != lives_in(other)
+        assert speaker.view.startswith(f"{lives_in(speaker)}.")
+        async with Watcher(fleet.server, speaker.view) as watcher:
+            await watcher.until(lambda: len(watcher.face.packets) > 10)
+            assert watcher.key_frame_first()
+            taken = await asyncio.to_thread(fleet.number, "visavis_places_taken_sessions")
+            gauge = f'visavis_viewers{{worker="{lives_in(speaker)}"}}'
+            assert await asyncio.to_thread(fleet.number, gauge) == 1
+            found = await look(fleet, f"/whep/{speaker.view}")
+            assert found.status_code == 200 and found.headers["content-type"] == "application/sdp"
+        # A viewer that leaves gives back no session's place.
+        assert await asyncio.to_thread(fleet.number, "visavis_places_taken_sessions") == taken
+        assert await asyncio.to_thread(fleet.number, gauge) == 0
+        assert (await look(fleet, watcher.location)).status_code == 404
+        assert (await look(fleet, "/whep/7.nobody")).status_code == 404
 
 
 async def test_a_session_is_resumed_where_it_lives(fleet: Running) -> None:
