@@ -57,7 +57,7 @@ async def test_persons(serving: Serving) -> None:
                 "fps": 25,
                 "lookahead_ms": 100,
                 "lookaheads_ms": [40, 100, 160],
-            "controls": None,
+                "controls": None,
                 "poster": "/persons/fake/poster.jpg",
                 "preview": "/persons/fake/preview.mp4",
             }
