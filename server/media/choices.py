@@ -9,7 +9,7 @@ from typing import Any
 
 from visavis.engines.client import EngineSession
 from visavis.engines.errors import ControlError, VisavisError
-from visavis.server.errors import RequestError
+from visavis.server.errors import NoSuchSession, RequestError
 from visavis.server.problems import describe
 
 __all__ = ["MAX_WAITING", "Choices", "no_place"]
@@ -74,9 +74,11 @@ class Choices:
         return tell
 
     async def aclose(self) -> None:
-        """Wait for the answers that are under way."""
+        """Wait for the answers that are under way; nothing can be chosen any more."""
         if self._tasks:
             await asyncio.wait(self._tasks)
+        # It leads back to the session, which would otherwise wait for the collector.
+        self._engine = _gone
 
     async def _answered(self, changes: Message, answer: Callable[[Message], None]) -> None:
         try:
@@ -86,6 +88,10 @@ class Choices:
             answer(_refusal(status, sentence))
         else:
             answer({"type": "controls", **choice})
+
+
+def _gone() -> EngineSession:
+    raise NoSuchSession
 
 
 def _refusal(status: int, detail: str) -> Message:

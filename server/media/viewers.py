@@ -250,6 +250,8 @@ class Viewers:
         self.leave_all()
         while self._leaving:
             await asyncio.wait(self._leaving)
+        # They lead back to the session, which would otherwise wait for the collector.
+        self._want_key_frame = self._on_first = _nobody
 
     def _state(self, identifier: str, state: str) -> None:
         viewer = self._viewers.get(identifier)
@@ -297,3 +299,7 @@ class Viewers:
 
 def _deaf(sequence: int, timestamp: int, payload: bytes, redundant: bool = False) -> None:
     """A viewer has no microphone."""
+
+
+def _nobody() -> None:
+    """Nobody watches a session that has ended."""
