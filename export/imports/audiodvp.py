@@ -24,7 +24,7 @@ from visavis.export.imports.lip_map import face_lips
 from visavis.export.imports.native_motion import native_motion
 from visavis.export.imports.onnx_graph import exported
 from visavis.export.imports.request import Request
-from visavis.export.imports.voice import read_voice
+from visavis.export.imports.voice import clip_voice
 from visavis.export.imports.wide_linear import split_wide
 from visavis.models.face_model import FaceModel
 from visavis.models.systems.audiodvp import face
@@ -213,7 +213,7 @@ def _native(made: Draft, model: FaceModel, footage: Footage, request: Request) -
         points,
         track.delta.shape[1],
         coefficients=track.delta,
-        voice=_voice(request, len(track.delta)),
+        voice=clip_voice(request, len(track.delta)),
     )
     own = native_motion(lips)
     made.stages.update(own.stages)
@@ -221,17 +221,6 @@ def _native(made: Draft, model: FaceModel, footage: Footage, request: Request) -
     made.parts.update(own.parts)
     made.lookahead_ms = own.lookahead_ms
     made.made_by["settings"]["lips"] = lips.about
-
-
-def _voice(request: Request, frames: int) -> F32 | None:
-    """Return what is said in the clip; None where it has no sound and none was given with it."""
-    assert request.clip is not None
-    if request.speech is not None:
-        return read_voice(request.speech, frames / FPS)
-    try:
-        return read_voice(request.clip, frames / FPS)
-    except ImportRefused:
-        return None
 
 
 def _mouth(points: F32) -> tuple[int, int, int, int]:

@@ -34,7 +34,7 @@ from visavis.export.imports.native_motion import native_motion
 from visavis.export.imports.onnx_graph import exported
 from visavis.export.imports.request import Request
 from visavis.export.imports.style_avatar_face import landmarks
-from visavis.export.imports.voice import read_voice
+from visavis.export.imports.voice import clip_voice
 from visavis.export.imports.wide_linear import split_wide
 from visavis.models.face_model import FaceModel
 from visavis.models.systems.bfm import turned
@@ -210,7 +210,7 @@ def _native(made: Draft, model: FaceModel, footage: Footage, request: Request) -
         points,
         motion.EXPRESSION,
         coefficients=footage.coefficients[:, EXPRESSION],
-        voice=_voice(request, count),
+        voice=clip_voice(request, count),
     )
     own = native_motion(lips)
     made.stages.update(own.stages)
@@ -218,17 +218,6 @@ def _native(made: Draft, model: FaceModel, footage: Footage, request: Request) -
     made.parts.update(own.parts)
     made.lookahead_ms = own.lookahead_ms
     made.made_by["settings"]["lips"] = lips.about
-
-
-def _voice(request: Request, frames: int) -> F32 | None:
-    """Return what is heard in the clip's frames, None where there is no sound of it."""
-    assert request.clip is not None
-    if request.speech is not None:
-        return read_voice(request.speech, frames / 25.0)
-    try:
-        return read_voice(request.clip, frames / 25.0)
-    except ImportRefused:
-        return None
 
 
 def _mouth(points: F32) -> tuple[int, int, int, int]:

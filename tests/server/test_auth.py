@@ -45,9 +45,20 @@ PROTECTED = [
     ("GET", "/sessions/x/stats"),
     ("POST", "/sessions/x/clear"),
     ("POST", "/sessions/x/resume"),
+    ("GET", "/sessions/x/controls"),
+    ("POST", "/sessions/x/controls"),
+    ("POST", "/whip"),
+    ("GET", "/whip"),
+    ("POST", "/whip/fake"),
+    ("GET", "/whip/fake"),
+    ("POST", "/whep/x"),
+    ("GET", "/whep/x"),
+    ("PATCH", "/whep/x/y"),
+    ("DELETE", "/whep/x/y"),
+    ("GET", "/whep/x/y"),
     ("GET", "/metrics"),
 ]
-OPEN = ["/", "/static/page.js", "/config", "/healthz", "/readyz"]
+OPEN = ["/", "/visavis.js", "/visavis.d.ts", "/static/page.js", "/config", "/healthz", "/readyz"]
 
 
 async def test_every_route_is_protected_or_harmless(serving: Serving) -> None:
@@ -69,7 +80,7 @@ async def test_every_route_is_protected_or_harmless(serving: Serving) -> None:
             assert response.status_code == 201
         known = {route.path for route in server.app.routes}  # type: ignore[attr-defined]
         # /ws has its own refusals: test_ws_refusals.py.
-        assert len(known - {"/ws"}) == 14, "a new route: is it protected?"
+        assert len(known - {"/ws"}) == 21, "a new route: is it protected?"
 
 
 @pytest.mark.parametrize(
