@@ -90,7 +90,7 @@ def test_what_the_person_does_not_offer_changes_nothing() -> None:
         ({}, {"pose": np.zeros((4, 2), np.float32)}, "4 poses and 5 places for 5 frames"),
         ({}, {"place": np.zeros((5, 3, 3), np.float32)}, r"place \[T, 2, 3\]"),
         ({}, {"track": np.zeros((4, 3), np.float32)}, "track of poses"),
-        ({"follow": [0, 3]}, {}, "not as many numbers as a pose"),
+        ({"follow": [0, 3]}, {}, "more numbers than a pose"),
         ({"speed": 2}, {}, "no parameter speed"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,9 +90,9 @@ def planes() -> NDArray[np.float32]:
     pipeline = Pipeline(tiny_person.tiny_person(), variant="fp32")
     draw = pipeline._stages.render.draw
 
-    def watch(planes: NDArray[np.float32], coefficients: NDArray[np.float32]) -> object:
+    def watch(planes: NDArray[np.float32], *rest: Any) -> object:
         kept.append(planes.copy())
-        return draw(planes, coefficients)
+        return draw(planes, *rest)
 
     pipeline._stages.render.draw = watch  # type: ignore[method-assign,assignment]
     state = pipeline.initial_state(1)
