@@ -25,6 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.engines.pending import joined
+
 __all__ = ["HOP", "RATE", "LogMel", "LogMelState"]
 
 RATE = 16000
@@ -149,16 +151,8 @@ class LogMel:
         Either all states change or, where an exception is raised, none.
         """
         given = [np.asarray(samples, np.float32) for samples in pcm]
-        by_length: dict[int, list[int]] = {}
-        for index, (state, samples) in enumerate(zip(states, given, strict=True)):
-            by_length.setdefault(len(state.pending) + len(samples), []).append(index)
         ready = []
-        for length, group in by_length.items():
-            whole = np.empty((len(group), length), np.float32)
-            for row, index in zip(whole, group, strict=True):
-                pending = states[index].pending
-                row[: len(pending)] = pending
-                row[len(pending) :] = given[index]
+        for group, whole in joined([state.pending for state in states], given):
             ready.append((group, self._advance([states[index] for index in group], whole)))
         rows: list[F32] = [_NO_ROWS] * len(given)
         for group, (after, out) in ready:

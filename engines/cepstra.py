@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.engines.pending import joined
+
 __all__ = ["DEEPSPEECH", "RATE", "SPEECH_FEATURES", "SYNCNET", "TICK", "Cepstra", "CepstraState"]
 
 RATE = 16000
@@ -163,16 +165,8 @@ class Cepstra:
         Either all states change or, where an exception is raised, none.
         """
         given = [np.asarray(samples, np.float32) for samples in pcm]
-        by_length: dict[int, list[int]] = {}
-        for index, (state, samples) in enumerate(zip(states, given, strict=True)):
-            by_length.setdefault(len(state.pending) + len(samples), []).append(index)
         ready = []
-        for length, group in by_length.items():
-            whole = np.empty((len(group), length), np.float32)
-            for row, index in zip(whole, group, strict=True):
-                pending = states[index].pending
-                row[: len(pending)] = pending
-                row[len(pending) :] = given[index]
+        for group, whole in joined([state.pending for state in states], given):
             if not np.isfinite(whole).all():
                 whole = np.nan_to_num(whole, nan=0.0, posinf=0.0, neginf=0.0)
             whole = np.clip(whole, -LARGEST, LARGEST)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from visavis.models.cuda_graph import recorded
 from visavis.models.renderer import PLANES, Renderer
 from visavis.models.shared_batch import SharedBatch, frame_weights, stacked_weights
 
@@ -114,7 +115,7 @@ def _measure(
             call()
     graphs = device == "cuda"
     if graphs:
-        calls = {name: _graphed(call) for name, call in calls.items()}
+        calls = {name: recorded(call, WARM_UPS) for name, call in calls.items()}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
@@ -153,22 +154,3 @@ def _timed(call: Callable[[], object], device: str) -> float:
     if device == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - began
-
-
-def _graphed(call: Callable[[], object]) -> Callable[[], object]:
-    """Capture a call as a CUDA graph; what it gives is overwritten by every replay."""
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UPS):
-            call()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        kept = call()
-
-    def replay() -> object:
-        graph.replay()
-        return kept
-
-    return replay

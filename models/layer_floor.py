@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from visavis.models.batch_timing import device_name
+from visavis.models.cuda_graph import recorded
 from visavis.models.network_timing import our_renderer
 from visavis.models.renderer import PLANES
 
@@ -157,22 +158,14 @@ def _seconds(call: Callable[[], object], device: str) -> float:
             call()
             taken.append(time.perf_counter() - began)
         return float(np.median(taken))
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UPS):
-            call()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        call()
-    graph.replay()
+    replay = recorded(call, WARM_UPS)
+    replay()
     torch.cuda.synchronize()
     event: Any = torch.cuda.Event
     marks = [event(enable_timing=True) for _ in range(REPEATS[device] + 1)]
     marks[0].record()
     for mark in marks[1:]:
-        graph.replay()
+        replay()
         mark.record()
     torch.cuda.synchronize()
     spans = [a.elapsed_time(b) for a, b in zip(marks, marks[1:], strict=False)]

@@ -18,10 +18,11 @@ from visavis.engines.npy import dump_array
 from visavis.export.imports.audiodvp_face import RULE, landmarks, masks_of, mesh_of, read_model
 from visavis.export.imports.audiodvp_footage import Footage, read_footage
 from visavis.export.imports.audiodvp_networks import Networks, Picture, read_networks
+from visavis.export.imports.crops import box_around
 from visavis.export.imports.draft import VIDEO, Draft
 from visavis.export.imports.errors import ImportRefused
 from visavis.export.imports.lip_map import face_lips
-from visavis.export.imports.native_motion import native_motion
+from visavis.export.imports.native_motion import move_natively
 from visavis.export.imports.onnx_graph import exported
 from visavis.export.imports.request import Request
 from visavis.export.imports.voice import clip_voice
@@ -215,19 +216,12 @@ def _native(made: Draft, model: FaceModel, footage: Footage, request: Request) -
         coefficients=track.delta,
         voice=clip_voice(request, len(track.delta)),
     )
-    own = native_motion(lips)
-    made.stages.update(own.stages)
-    made.graphs.update(own.graphs)
-    made.parts.update(own.parts)
-    made.lookahead_ms = own.lookahead_ms
-    made.made_by["settings"]["lips"] = lips.about
+    move_natively(made, lips)
 
 
 def _mouth(points: F32) -> tuple[int, int, int, int]:
     """Return the mouth's box in the crop."""
-    low = np.clip(np.floor(points[MOUTH].min(0)) - MARGIN, 0, face.SIZE - 2).astype(int)
-    high = np.clip(np.ceil(points[MOUTH].max(0)) + MARGIN, low + 2, face.SIZE).astype(int)
-    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+    return box_around(points[MOUTH], MARGIN, face.SIZE)
 
 
 def _put(

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from visavis.export.imports.errors import ImportRefused
 
-__all__ = ["crop", "feather", "inverted", "similarity"]
+__all__ = ["box_around", "crop", "feather", "inverted", "similarity"]
 
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
@@ -126,3 +126,11 @@ def feather(size: int, border: float = FEATHER) -> U8:
     ramp = np.clip(edge, 0.0, 1.0)
     smooth = ramp * ramp * (3.0 - 2.0 * ramp)
     return np.rint(255.0 * np.minimum.outer(smooth, smooth)).astype(np.uint8)
+
+
+def box_around(points: ArrayLike, margin: int, size: int) -> tuple[int, int, int, int]:
+    """Return x0, y0, x1, y1 around points [K, 2], in a picture of `size`, at least two wide."""
+    there = np.asarray(points)
+    low = np.clip(np.floor(there.min(0)) - margin, 0, size - 2).astype(int)
+    high = np.clip(np.ceil(there.max(0)) + margin, low + 2, size).astype(int)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from visavis.engines.npy import dump_array
-from visavis.export.imports.crops import feather
+from visavis.export.imports.crops import box_around, feather
 from visavis.export.imports.draft import VIDEO, Draft
 from visavis.export.imports.errors import ImportRefused
 from visavis.export.imports.face_graph import FaceMesh, Light, surface_of
@@ -30,7 +30,7 @@ from visavis.export.imports.headpose_networks import (
     read_networks,
 )
 from visavis.export.imports.lip_map import face_lips
-from visavis.export.imports.native_motion import native_motion
+from visavis.export.imports.native_motion import move_natively
 from visavis.export.imports.onnx_graph import exported
 from visavis.export.imports.request import Request
 from visavis.export.imports.style_avatar_face import landmarks
@@ -212,20 +212,12 @@ def _native(made: Draft, model: FaceModel, footage: Footage, request: Request) -
         coefficients=footage.coefficients[:, EXPRESSION],
         voice=clip_voice(request, count),
     )
-    own = native_motion(lips)
-    made.stages.update(own.stages)
-    made.graphs.update(own.graphs)
-    made.parts.update(own.parts)
-    made.lookahead_ms = own.lookahead_ms
-    made.made_by["settings"]["lips"] = lips.about
+    move_natively(made, lips)
 
 
 def _mouth(points: F32) -> tuple[int, int, int, int]:
     """Return the mouth's box in the crop of 256."""
-    there = (points[MOUTH] + 0.5) * (OUT / face.SIZE) - 0.5
-    low = np.clip(np.floor(there.min(0)) - MARGIN, 0, OUT - 2).astype(int)
-    high = np.clip(np.ceil(there.max(0)) + MARGIN, low + 2, OUT).astype(int)
-    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+    return box_around((points[MOUTH] + 0.5) * (OUT / face.SIZE) - 0.5, MARGIN, OUT)
 
 
 def _put(

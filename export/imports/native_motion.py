@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from visavis.engines.npy import dump_array
+from visavis.export.imports.draft import Draft
 from visavis.export.imports.hearing import built_in
 from visavis.export.imports.lip_map import LipMap
 
-__all__ = ["NativeMotion", "native_motion"]
+__all__ = ["NativeMotion", "move_natively", "native_motion"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +53,18 @@ def native_motion(lips: LipMap) -> NativeMotion:
     for role, array in lips.parts().items():
         parts[roles[role]] = dump_array(array)
     return NativeMotion(stages, {"motion": graph}, parts, person.lookahead_ms)
+
+
+def move_natively(made: Draft, lips: LipMap) -> None:
+    """Let our own network move the mouth of a draft, and say so in its settings.
+
+    Args:
+        made: changed in place; it has "settings" in `made_by`.
+        lips: the person's.
+    """
+    own = native_motion(lips)
+    made.stages.update(own.stages)
+    made.graphs.update(own.graphs)
+    made.parts.update(own.parts)
+    made.lookahead_ms = own.lookahead_ms
+    made.made_by["settings"]["lips"] = lips.about

@@ -5,36 +5,16 @@ The room alone is a double: LiveKit's server is in no package registry of Python
 
 from __future__ import annotations
 
-import json
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.clients.test_session import TOKEN, running
-
-ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ROOT / ".venv-livekit/bin/python"
+from tests.clients.foreign_calls import calls_of
 
 
 @pytest.fixture(scope="module")
 def told() -> dict[str, Any]:
-    if not PYTHON.exists():
-        pytest.skip("LiveKit is not installed: scripts/install-test-agents livekit")
-    with running() as served:
-        done = subprocess.run(
-            [PYTHON, "tests/clients/livekit_calls.py", served.url, TOKEN],
-            cwd=ROOT,
-            env={"PYTHONPATH": "src", "PATH": "/usr/bin:/bin"},
-            capture_output=True,
-            text=True,
-            timeout=90,
-        )
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+    return calls_of("livekit", "LiveKit")
 
 
 def test_an_answer_is_said_whole_and_the_agent_told(told: dict[str, Any]) -> None:

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.clients.test_session import TOKEN, running
-
-ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ROOT / ".venv-pipecat/bin/python"
+from tests.clients.foreign_calls import calls_of
 
 pytestmark = pytest.mark.long  # its environment has 640 MB
 
 
 @pytest.fixture(scope="module")
 def told() -> dict[str, Any]:
-    if not PYTHON.exists():
-        pytest.skip("Pipecat is not installed: scripts/install-test-agents pipecat")
-    with running() as served:
-        done = subprocess.run(
-            [PYTHON, "tests/clients/pipecat_calls.py", served.url, TOKEN],
-            cwd=ROOT,
-            env={"PYTHONPATH": "src", "PATH": "/usr/bin:/bin"},
-            capture_output=True,
-            text=True,
-            timeout=90,
-        )
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+    return calls_of("pipecat", "Pipecat")
 
 
 def test_speech_comes_out_whole_with_a_face(told: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from visavis.models.cuda_graph import recorded
 from visavis.models.systems.speed.workload import Shapes, Workload, examples
 
 __all__ = ["ORIGINAL", "Runner", "about_device", "measure"]
@@ -182,26 +183,7 @@ def _call(
     def call() -> Any:
         return made(*feeds)
 
-    return _recorded(call) if way == GRAPH else call
-
-
-def _recorded(call: Callable[[], Any]) -> Callable[[], Any]:
-    """Record a call as a CUDA graph; what it gives is overwritten by every replay."""
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UPS):
-            call()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        kept = call()
-
-    def replay() -> Any:
-        graph.replay()
-        return kept
-
-    return replay
+    return recorded(call, WARM_UPS) if way == GRAPH else call
 
 
 def _turns(
