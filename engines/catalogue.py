@@ -10,6 +10,7 @@ from visavis.engines.client import PersonInfo
 from visavis.engines.controls import control_names
 from visavis.engines.errors import ConfigError, UnknownPerson
 from visavis.engines.person import Person
+from visavis.engines.plate import decode_plate
 
 __all__ = ["Catalogue", "Entry", "FixedCatalogue", "find", "person_info"]
 
@@ -64,6 +65,12 @@ class Catalogue(Protocol):
     def preview(self, name: str) -> bytes | None:
         """Return an mp4, or None; it may read a disk. Raises as `load`."""
 
+    def plate(self, name: str) -> bytes | None:
+        """Return an I420 picture, or None; it may read a disk. See `client.EngineClient.plate`.
+
+        Raises as `load`.
+        """
+
 
 class FixedCatalogue:
     """Persons who are in memory already.
@@ -109,6 +116,13 @@ class FixedCatalogue:
         """Return an mp4, or None."""
         return self.load(name).preview
 
+    def plate(self, name: str) -> bytes | None:
+        """Return an I420 picture, or None."""
+        person = self.load(name)
+        if person.plate is None:
+            return None
+        return decode_plate("plate", person.plate, person.width, person.height)
+
 
 def find(known: Mapping[str, T], name: str) -> T:
     """Return what is known of a name.
@@ -135,4 +149,6 @@ def person_info(person: Person) -> PersonInfo:
         id=person.id,
         has_preview=person.preview is not None,
         controls=control_names(person.manifest),
+        has_matte=person.matte is not None,
+        face=person.face,
     )

@@ -38,12 +38,15 @@ class Frame:
         generation: how often the session had been cleared when it was made.
         i420: uint8[H * 3 / 2, W], BT.601 limited range; the receiver owns it.
         speech: 0 to 1, how much the motion took the sound for speech.
+        alpha: uint8[H, W], how much of each pixel is the person: 255 all, 0 none. There where the
+            session chose `matte`; the receiver owns it.
     """
 
     index: int
     generation: int
     i420: NDArray[np.uint8]
     speech: float
+    alpha: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,9 @@ class PersonInfo:
 
     `lookahead_ms` is the look-ahead of a session that asks for none; `lookaheads_ms` are all that
     it may ask for. `id` is the SHA-256 of the person's `person.json`, in hex. `controls` is what a
-    session may choose.
+    session may choose. `has_matte` says that their frames come with alpha where a session chooses
+    it, and that there is a plate. `face` is where their face is: x and y of its middle and its
+    height, as shares of the frame's width, height and height; None where nobody said.
     """
 
     name: str
@@ -81,6 +86,8 @@ class PersonInfo:
     id: str
     has_preview: bool
     controls: ControlNames = ControlNames()
+    has_matte: bool = False
+    face: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +173,12 @@ class EngineSession(Protocol):
 
         Args:
             changes: any of `style` (a name, an object of names and weights, or a list of numbers),
-                `head` and `performance` (names; None for the voice's own). None of them changes
-                nothing.
+                `head` and `performance` (names; None for the voice's own), `matte` (whether frames
+                have alpha). None of them changes nothing.
 
         Returns:
-            `style`, a list of numbers or None, `head` and `performance`, names or None.
+            `style`, a list of numbers or None, `head` and `performance`, names or None, and
+            `matte`, true or false.
 
         Raises:
             ControlError: the person does not offer it; everything stays as it was.
@@ -201,6 +209,14 @@ class EngineClient(Protocol):
 
     def preview(self, person: str) -> bytes | None:
         """Return an mp4, or None where the person has none; as `poster`."""
+
+    def plate(self, person: str) -> bytes | None:
+        """Return what stood behind a person, without them; as `poster`.
+
+        Returns:
+            I420 of the person's frame size, W * H * 3 / 2 bytes, BT.601 limited range as frames
+            are; None where the person has no matte.
+        """
 
     def prepare(self, person: str) -> None:
         """Load a person, if they are not loaded; takes seconds then. From any thread.

@@ -1,5 +1,5 @@
 """What a visitor may choose of a person: a style of speaking, where the head comes from, a
-performance that is played instead of the voice.
+performance that is played instead of the voice, and whether frames come with alpha.
 
 `controls` of `person.json` says what there is. A session's choice is a `Controls`, which never
 changes; another choice is another one.
@@ -38,11 +38,13 @@ class Controls:
         style: the code, f32[D]; None where the person has none.
         head: one of `HEADS`; None where the person's head is not to be chosen.
         performance: which one is played; None for the voice.
+        matte: frames come with alpha.
     """
 
     style: tuple[float, ...] | None = None
     head: str | None = None
     performance: int | None = None
+    matte: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class ControlSpec:
         performances: names.
         played: per performance f32[T, C], coefficients that take the place of the voice's.
         start: the choice of a session that chose nothing.
+        matte: the person has one.
     """
 
     styles: tuple[str, ...] = ()
@@ -64,6 +67,7 @@ class ControlSpec:
     performances: tuple[str, ...] = ()
     played: tuple[F32, ...] = ()
     start: Controls = Controls()
+    matte: bool = False
 
     def changed(self, controls: Controls, changes: Mapping[str, Any]) -> Controls:
         """Return `controls` with changes as a visitor writes them.
@@ -71,12 +75,12 @@ class ControlSpec:
         Args:
             changes: any of `style`: a name, an object of names and weights, which are divided by
                 their sum, or a list of D numbers; `head`: one of `heads`; `performance`: a name, or
-                None for the voice.
+                None for the voice; `matte`: true or false.
 
         Raises:
             ControlError: the person does not offer it, or it is no such thing.
         """
-        if unknown := sorted(set(changes) - {"style", "head", "performance"}):
+        if unknown := sorted(set(changes) - {"style", "head", "performance", "matte"}):
             raise ControlError(f"There is no control {str(unknown[0])[:60]!r}.")
         if "style" in changes:
             controls = replace(controls, style=self._style(changes["style"]))
@@ -91,6 +95,8 @@ class ControlSpec:
                 else self.performances.index(_one_of("performance", name, self.performances))
             )
             controls = replace(controls, performance=place)
+        if "matte" in changes:
+            controls = replace(controls, matte=self._matte(changes["matte"]))
         return controls
 
     def said(self, controls: Controls) -> dict[str, Any]:
@@ -100,7 +106,15 @@ class ControlSpec:
             "style": None if controls.style is None else list(controls.style),
             "head": controls.head,
             "performance": None if played is None else self.performances[played],
+            "matte": controls.matte,
         }
+
+    def _matte(self, asked: Any) -> bool:
+        if not isinstance(asked, bool):
+            raise ControlError("The matte is true or false.")
+        if asked and not self.matte:
+            raise ControlError("This person has no matte, so there is no other background.")
+        return asked
 
     def _style(self, asked: Any) -> tuple[float, ...]:
         if not self.styles:
@@ -182,7 +196,15 @@ def controls_of(person: Person) -> ControlSpec:
         ):
             raise PersonFileError(f"{PERFORMANCES} must have one part of rows for each name.")
     start = Controls(style=style, head=names.heads[0] if names.heads else None)
-    return ControlSpec(names.styles, codes, names.heads, names.performances, played, start)
+    return ControlSpec(
+        names.styles,
+        codes,
+        names.heads,
+        names.performances,
+        played,
+        start,
+        matte=person.matte is not None,
+    )
 
 
 def _entry(manifest: Mapping[str, Any]) -> dict[str, Any]:

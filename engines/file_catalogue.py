@@ -18,6 +18,7 @@ from visavis.engines.listing import SUFFIX, Listing
 from visavis.engines.listing_cache import ListingCache, cache_folder
 from visavis.engines.person import Person, load_person
 from visavis.engines.person_file import Head, PersonFile
+from visavis.engines.plate import decode_plate
 
 __all__ = ["FileCatalogue", "PersonSource", "list_persons"]
 
@@ -95,6 +96,7 @@ class FileCatalogue:
         self._lock = threading.Lock()
         self._looked = -LOOK_SECONDS
         self._said: frozenset[str] = frozenset()
+        self._checked: dict[str, str] = {}  # the id of the file that was loaded last, by person
         self._snapshot = _NOTHING
         self._look(say=False)  # what is raised below need not be said twice
         self._given = self._require_named()
@@ -127,6 +129,8 @@ class FileCatalogue:
         source = self._named.get(path)
         person = load_person(path, trusted=source is not None and source.trusted)
         self._check(path, name, person.name, person.manifest)
+        kept = {key: value for key, value in self._checked.items() if key in self._snapshot.paths}
+        self._checked = {**kept, name: person.id}
         return person
 
     def poster(self, name: str) -> bytes:
@@ -150,6 +154,20 @@ class FileCatalogue:
         if preview[4:8] != b"ftyp":
             raise PersonFileError(f"{path}: the preview is not an mp4 file.")
         return preview
+
+    def plate(self, name: str) -> bytes | None:
+        """Return an I420 picture or None, read from the file; see `Catalogue.plate`."""
+        path = find(self._snapshot.paths, name)
+        with PersonFile(path) as file:
+            head = self._head(file, path, name)
+            look = head.manifest.look
+            if look.plate is None:
+                return None
+            plate = file.part(head, look.plate)
+        # A decoder of ours sees nothing of a file that was not tried elsewhere first.
+        if self._checked.get(name) != head.id and self.load(name).id != head.id:
+            raise PersonFileError(f"{path} has changed just now; ask again.")
+        return decode_plate(look.plate, plate, head.manifest.width, head.manifest.height)
 
     def _head(self, file: PersonFile, path: str, name: str) -> Head:
         head = file.head()

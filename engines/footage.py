@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.engines.background import BUDGET_BYTES, Clip
+from visavis.engines.clip import BUDGET_BYTES, Clip, matte_clip
 from visavis.engines.controls import Controls
-from visavis.engines.errors import PersonFileError
+from visavis.engines.errors import EngineError, PersonFileError
 from visavis.engines.walk import Cue
 
 __all__ = ["Footage", "FootageChoice", "FootageState"]
@@ -56,12 +56,14 @@ class FootageState:
         index: frame that was shown last.
         track: place on the track of poses, when the head is driven.
         head: see the module; None is `own`.
+        matte: it is shown with alpha.
     """
 
     tick: int = 0
     index: int = 0
     track: int = 0
     head: str | None = None
+    matte: bool = False
 
 
 class Footage:
@@ -73,15 +75,20 @@ class Footage:
             `budget_bytes` of decoded pictures, 256 MiB where it is not given.
         parts: video, mp4 of T frames; pose f32[T, R]; place f32[T, 2, 3]; track f32[U, R],
             optional.
+        matte: as for `background.Background`.
 
     Raises:
         PersonFileError: the parts do not fit together.
     """
 
-    def __init__(self, params: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
+    def __init__(
+        self, params: Mapping[str, Any], parts: Mapping[str, Any], matte: bytes | None = None
+    ) -> None:
         if unknown := sorted(params.keys() - _PARAMS):
             raise PersonFileError(f"footage@1 has no parameter {', '.join(unknown)}.")
-        self._clip = Clip(parts["video"], budget=int(params.get("budget_bytes", BUDGET_BYTES)))
+        budget = int(params.get("budget_bytes", BUDGET_BYTES))
+        self._clip = Clip(parts["video"], budget=budget)
+        self._matte = None if matte is None else matte_clip(matte, self._clip, budget)
         self._pose: F32 = np.ascontiguousarray(parts["pose"], np.float32)
         self._place: F32 = np.ascontiguousarray(parts["place"], np.float32)
         frames = len(self._clip)
@@ -125,17 +132,22 @@ class Footage:
         return FootageState()
 
     def apply(self, state: FootageState, controls: Controls) -> None:
-        """Take the head from where it is asked to come."""
+        """Take the head from where it is asked to come; have the matte decoded, or not."""
+        state.matte = controls.matte
         if controls.head is not None and controls.head in self.heads:
             state.head = controls.head
 
     def look_ahead(self, state: FootageState) -> bool:
         """Decode one picture of those that come next; False where all of them are there."""
-        return self._clip.prepare(self._upcoming(state))
+        return self._clip.prepare(self._upcoming(state)) or self._prepare_matte(
+            state, self._upcoming(state)
+        )
 
     def rest(self) -> None:
         """Give back the memory of decoded pictures."""
         self._clip.forget()
+        if self._matte is not None:
+            self._matte.forget()
 
     def step(self, state: FootageState, cue: Cue) -> FootageChoice:
         """Choose what is shown next; `state` changes in place."""
@@ -152,12 +164,31 @@ class Footage:
             state.track += 1
         elif wanted is not None and len(self._clip) == 1:
             pose = np.concatenate((wanted, pose[len(wanted) :]))
-        self._clip.prepare([state.index, *self._upcoming(state)])
+        planned = [state.index, *self._upcoming(state)]
+        self._clip.prepare(planned)
+        self._prepare_matte(state, planned)
         return FootageChoice(state.index, pose, self._place[state.index])
 
     def picture(self, choice: FootageChoice) -> U8:
         """Return the frame as a fresh I420 array, uint8[H*3/2, W]."""
         return self._clip.frame(choice.index).copy()
+
+    def alpha(self, choice: FootageChoice) -> U8:
+        """Return how much of the frame is the person, fresh, uint8[H, W].
+
+        Raises:
+            EngineError: the person has no matte, or it cannot be decoded.
+        """
+        if self._matte is None:
+            raise EngineError("This person has no matte.")
+        return self._matte.frame(choice.index).copy()
+
+    def picture_and_alpha(self, choice: FootageChoice) -> tuple[U8, U8]:
+        """Return both."""
+        return self.picture(choice), self.alpha(choice)
+
+    def _prepare_matte(self, state: FootageState, planned: list[int]) -> bool:
+        return state.matte and self._matte is not None and self._matte.prepare(planned)
 
     def _upcoming(self, state: FootageState) -> list[int]:
         if state.head not in (None, "own", "driven"):

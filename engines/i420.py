@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["planes_of"]
 
-U8 = NDArray[np.uint8]
+Value = TypeVar("Value", bound=np.generic)
 
 
-def planes_of(picture: U8) -> tuple[U8, U8, U8]:
+def planes_of(
+    picture: NDArray[Value],
+) -> tuple[NDArray[Value], NDArray[Value], NDArray[Value]]:
     """Return Y, U, V of an I420 picture uint8[H*3/2, W], as views."""
     rows, width = picture.shape
     height = rows * 2 // 3

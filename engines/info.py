@@ -28,6 +28,8 @@ def describe(person: Person) -> dict[str, Any]:
         "width": person.width,
         "height": person.height,
         "fps": person.fps,
+        "has_matte": person.matte is not None,
+        "face": None if person.face is None else list(person.face),
         "lookahead_ms": person.lookahead_ms,
         "lookaheads_ms": list(person.lookaheads_ms),
         "requires": list(manifest["requires"]),
@@ -60,6 +62,7 @@ def lines(description: Mapping[str, Any]) -> list[str]:
         f"{d['lookahead_ms']} ms ahead" + _others(d["lookaheads_ms"], d["lookahead_ms"]),
         f"  licence     {d['licence']}",
     ]
+    text += _labelled("look", _look(d))
     reason = d["licensed_because"] or "see the notices"
     text += _labelled("licensed", f"yes, {reason}" if d["contains_licensed"] else "no")
     text += _mapping("consent", d["consent"])
@@ -79,6 +82,14 @@ def lines(description: Mapping[str, Any]) -> list[str]:
 def _others(lookaheads_ms: list[int], own: int) -> str:
     others = ", ".join(str(ms) for ms in lookaheads_ms if ms != own)
     return f" ({others} on demand)" if others else ""
+
+
+def _look(d: Mapping[str, Any]) -> str:
+    matte = "a matte: other backgrounds" if d["has_matte"] else "no matte: the background as filmed"
+    if d["face"] is None:
+        return matte
+    x, y, height = d["face"]
+    return f"{matte}; the face at {x:.0%} of the width, {y:.0%} of the height, {height:.0%} high"
 
 
 def _mapping(label: str, value: Mapping[str, Any]) -> list[str]:

@@ -148,4 +148,6 @@ def info_of(head: Head) -> PersonInfo:
         id=head.id,
         has_preview=manifest.preview is not None,
         controls=control_names(head.document),
+        has_matte=manifest.look.matte is not None,
+        face=manifest.look.face,
     )

@@ -23,13 +23,14 @@ from visavis.engines.client import ControlNames, PersonInfo
 from visavis.engines.errors import PersonFileError
 from visavis.engines.fields import SHA256, as_integer, as_list, as_match, as_object, as_text
 from visavis.engines.listing import MAX_FILES, Listed
+from visavis.engines.look import face_of
 from visavis.engines.person_file import Stamp, open_regular
 
 __all__ = ["ListingCache", "cache_folder"]
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 MAX_BYTES = 16 << 20
 
 
@@ -132,9 +133,9 @@ def _listed(entry: dict[str, Any]) -> Listed:
 
 
 def _info(value: dict[str, Any]) -> PersonInfo:
-    preview = value["has_preview"]
-    if not isinstance(preview, bool):
-        raise ValueError("has_preview is true or false")
+    flags = [value["has_preview"], value["has_matte"]]
+    if not all(isinstance(flag, bool) for flag in flags):
+        raise ValueError("has_preview and has_matte are true or false")
     return PersonInfo(
         name=as_text("name", value["name"], 64),
         display_name=as_text("display_name", value["display_name"], 80),
@@ -147,8 +148,10 @@ def _info(value: dict[str, Any]) -> PersonInfo:
             for number in as_list("lookaheads_ms", value["lookaheads_ms"])
         ),
         id=as_match("id", value["id"], SHA256),
-        has_preview=preview,
+        has_preview=flags[0],
         controls=_controls(as_object("controls", value["controls"])),
+        has_matte=flags[1],
+        face=None if value["face"] is None else face_of("face", value["face"]),
     )
 
 

@@ -152,6 +152,10 @@ class LocalEngine:
         """Return an mp4, or None; see `client.EngineClient.preview`."""
         return self._catalogue.preview(person)
 
+    def plate(self, person: str) -> bytes | None:
+        """Return an I420 picture, or None; see `client.EngineClient.plate`."""
+        return self._catalogue.plate(person)
+
     def prepare(self, person: str) -> None:
         """Load a person; see `client.EngineClient.prepare`."""
         self._residents.prepare(person)

@@ -21,6 +21,7 @@ from visavis.engines.onnx_check import check_model
 from visavis.engines.person_file import MANIFEST, open_regular
 from visavis.engines.person_manifest import GraphSpec, Manifest, StageSpec, parse_manifest
 from visavis.engines.person_zip import MAX_FILE_BYTES, pack, unpack
+from visavis.engines.plate import decode_plate
 from visavis.engines.reference_parts import check_references
 from visavis.engines.strict_json import parse_json
 from visavis.engines.vet import vet
@@ -50,6 +51,9 @@ class Person:
         graphs: the networks by name.
         parts: every part's bytes by name.
         manifest: `person.json`, as it was parsed.
+        matte: an mp4, how much of each pixel of the background's frames is the person, or None.
+        plate: a JPEG, what stood behind them; there where there is a matte.
+        face: see `look.LookSpec`.
     """
 
     id: str
@@ -70,6 +74,9 @@ class Person:
     manifest: Mapping[str, Any]
     poster: bytes
     preview: bytes | None
+    matte: bytes | None
+    plate: bytes | None
+    face: tuple[float, float, float] | None
 
     def stage_parts(self, stage: str) -> dict[str, NDArray[np.generic] | bytes]:
         """Return what a stage reads, by role: arrays for `.npy`, bytes for everything else."""
@@ -209,6 +216,9 @@ def _parse(data: bytes) -> Person:
         manifest=MappingProxyType(value),
         poster=members[manifest.poster],
         preview=None if manifest.preview is None else members[manifest.preview],
+        matte=None if manifest.look.matte is None else members[manifest.look.matte],
+        plate=None if manifest.look.plate is None else members[manifest.look.plate],
+        face=manifest.look.face,
     )
 
 
@@ -219,3 +229,7 @@ def _check_pictures(person: Person) -> None:
             check_video(file, person.parts[file], person.width, person.height)
     if person.preview is not None:
         check_video(person.manifest["preview"], person.preview)
+    if person.matte is not None and person.plate is not None:
+        look = person.manifest["look"]
+        check_video(look["matte"], person.matte, person.width, person.height)
+        decode_plate(look["plate"], person.plate, person.width, person.height)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from visavis.engines.consent import consent_of
@@ -22,6 +23,7 @@ from visavis.engines.fields import (
     as_text,
     check_keys,
 )
+from visavis.engines.look import LookSpec, look_of
 from visavis.engines.person_zip import check_name
 from visavis.engines.provenance import check_made_by
 
@@ -125,6 +127,7 @@ class Manifest:
     graphs: Mapping[str, GraphSpec]
     poster: str
     preview: str | None
+    look: LookSpec
     contains_licensed: bool
     parts: Mapping[str, PartSpec]
 
@@ -176,8 +179,9 @@ def parse_manifest(value: Mapping[str, Any]) -> Manifest:
         lookaheads_ms=lookaheads_ms,
         stages=stages,
         graphs=graphs,
-        poster=_part("poster", value["poster"], parts, (".jpg",)),
-        preview=None if preview is None else _part("preview", preview, parts, (".mp4",)),
+        poster=_part("poster", value["poster"], (".jpg",), parts),
+        preview=None if preview is None else _part("preview", preview, (".mp4",), parts),
+        look=look_of(value.get("look"), partial(_part, parts=parts)),
         contains_licensed=value["contains_licensed"],
         parts=parts,
     )
@@ -188,7 +192,7 @@ _FIELDS = (
     "graphs poster consent licence notices contains_licensed made_by parts"
 )
 _REQUIRED = frozenset(_FIELDS.split())
-_OPTIONAL = frozenset({"preview", "controls"})
+_OPTIONAL = frozenset({"preview", "controls", "look"})
 _SUFFIXES = (".npy", ".onnx", ".mp4", ".jpg", ".json", ".txt")
 
 
@@ -241,7 +245,7 @@ def _graphs(value: Mapping[str, Any], parts: Mapping[str, PartSpec]) -> dict[str
         if "fp32" not in variants or not set(variants) <= set(VARIANTS):
             raise PersonFileError(f"{where}: variants must hold fp32, and besides fp16 or int8.")
         files = {
-            key: _part(f"{where}: {key}", file, parts, (".onnx",)) for key, file in variants.items()
+            key: _part(f"{where}: {key}", file, (".onnx",), parts) for key, file in variants.items()
         }
         result[name] = GraphSpec(inputs, outputs, tuple(state), files)
         if "reference" in entry:
@@ -257,7 +261,7 @@ def _reference(
     check_keys(where, entry, frozenset({"inputs", "outputs"}), frozenset())
     inputs, outputs = (
         {
-            key: _part(f"{where}: {key}", file, parts, (".npy",))
+            key: _part(f"{where}: {key}", file, (".npy",), parts)
             for key, file in as_object(f"{where}: {side}", entry[side]).items()
         }
         for side in ("inputs", "outputs")
@@ -307,7 +311,7 @@ def _stages(
         if "graph" in params and as_text(f"{where}: graph", params["graph"]) not in graphs:
             raise PersonFileError(f"{where}: there is no graph {params['graph']!r}.")
         files = {
-            as_match(where, role, _NAME): _part(f"{where}: {role}", file, parts, _SUFFIXES)
+            as_match(where, role, _NAME): _part(f"{where}: {role}", file, _SUFFIXES, parts)
             for role, file in as_object(f"{where}: parts", entry.get("parts", {})).items()
         }
         result[name] = StageSpec(op, params, files)
@@ -330,7 +334,7 @@ def _lookahead(where: str, value: Any) -> int:
     return as_multiple(where, value, 40, 2000, 10)
 
 
-def _part(where: str, value: Any, parts: Mapping[str, PartSpec], suffixes: tuple[str, ...]) -> str:
+def _part(where: str, value: Any, suffixes: tuple[str, ...], parts: Mapping[str, PartSpec]) -> str:
     name = as_text(where, value, 200)
     if name not in parts:
         raise PersonFileError(f"{where} refers to {name!r}, which is not among the parts.")

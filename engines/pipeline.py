@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -97,6 +97,7 @@ class Work:
         render: make a picture; otherwise only the state moves.
         cleared: ease into what follows instead of jumping.
         i420: uint8[H * 3 / 2, W], the picture, or None.
+        alpha: uint8[H, W], how much of it is the person; None where the session did not choose it.
         coefficients: f32[C] of this tick.
         speech: 0 to 1.
         stress: 0 to 1, of the syllable that the head nods with.
@@ -110,6 +111,7 @@ class Work:
     render: bool = True
     cleared: bool = False
     i420: U8 | None = None
+    alpha: U8 | None = None
     coefficients: F32 | None = None
     speech: float = 0.0
     stress: float = 0.0
@@ -342,6 +344,16 @@ class Pipeline:
         with self._timed("background"):
             _each(work, self._choose_frame)
 
+    def add_alpha(self, work: Sequence[Work]) -> None:
+        """Set `Work.alpha` of those who chose it; for who makes the pictures elsewhere."""
+        asked = [item for item in work if item.state.controls.matte]
+        if asked:
+            with self._timed("picture"):
+                _each(asked, self._copy_alpha)
+
+    def _copy_alpha(self, item: Work) -> None:
+        item.alpha = self._stages.background.alpha(item.choice)
+
     def look_ahead(self, state: SessionState) -> bool:
         """Decode one picture of those that come next; see `Runner.look_ahead`."""
         if state.ahead >= _AHEAD:
@@ -444,7 +456,12 @@ class Pipeline:
         item.choice = choices[0]
 
     def _copy_frame(self, item: Work) -> None:
-        item.i420 = self._stages.background.picture(item.choice)
+        background = self._stages.background
+        # The mouth is inside the person: what is pasted into the picture leaves alpha as it is.
+        if item.state.controls.matte:
+            item.i420, item.alpha = background.picture_and_alpha(item.choice)
+        else:
+            item.i420 = background.picture(item.choice)
 
     def _draw(self, items: Sequence[Work]) -> None:
         stages = self._stages
@@ -524,7 +541,16 @@ def try_person(person: Person) -> None:
     Raises:
         PersonFileError: something of it does not run.
     """
-    Pipeline(person)
+    runner = Pipeline(person)
+    if not runner.controls.matte:
+        return
+    state = runner.initial_state(0)
+    runner.control(state, replace(runner.controls.start, matte=True))
+    (pcm,) = probe_voice(person.lookahead_ms, 1)
+    item = Work(state, pcm)
+    runner.advance([item])
+    if item.error is not None:
+        raise PersonFileError(f"The person's matte does not run: {item.error}") from item.error
 
 
 def _measured(max_batch: int) -> list[int]:

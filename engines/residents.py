@@ -298,7 +298,8 @@ class Residents:
         return Resident(person_info(person), entry.version, estimate, runners, used=now)
 
     def _estimate(self, entry: Entry) -> int:
-        return resident_bytes(entry.bytes, entry.info.width, entry.info.height, self._max_batch)
+        info = entry.info
+        return resident_bytes(entry.bytes, info.width, info.height, self._max_batch, info.has_matte)
 
     # -- room -------------------------------------------------------------------------------
 

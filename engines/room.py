@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
-from visavis.engines.background import BUDGET_BYTES
 from visavis.engines.client import PersonInfo
+from visavis.engines.clip import BUDGET_BYTES
 from visavis.engines.memory import available_bytes
 from visavis.engines.pipeline import Runner
 
@@ -23,16 +23,20 @@ _DECODED_BYTES = BUDGET_BYTES
 _BATCH_BYTES_PER_PIXEL = 64
 
 
-def resident_bytes(file_bytes: int, width: int, height: int, max_batch: int) -> int:
+def resident_bytes(
+    file_bytes: int, width: int, height: int, max_batch: int, has_matte: bool = False
+) -> int:
     """Return an estimate of the memory that a loaded person takes at most.
 
     Args:
         file_bytes: of the person file.
         width, height: of a frame.
         max_batch: sessions in the largest batch.
+        has_matte: its pictures are decoded too, two bytes for three of the others.
     """
     pixels = width * height
-    return _COPIES * file_bytes + _DECODED_BYTES + _BATCH_BYTES_PER_PIXEL * pixels * max_batch
+    decoded = _DECODED_BYTES * 5 // 3 if has_matte else _DECODED_BYTES
+    return _COPIES * file_bytes + decoded + _BATCH_BYTES_PER_PIXEL * pixels * max_batch
 
 
 def default_budget() -> int:

@@ -176,7 +176,12 @@ class LocalSession:
             self._more = self.runner.look_ahead(self._state)
 
     def deliver(
-        self, tick: Tick, i420: NDArray[np.uint8], speech: float, milliseconds: float
+        self,
+        tick: Tick,
+        i420: NDArray[np.uint8],
+        alpha: NDArray[np.uint8] | None,
+        speech: float,
+        milliseconds: float,
     ) -> None:
         """Hand a frame over, unless it has been overtaken; on the engine's thread."""
         with self._condition:
@@ -187,7 +192,7 @@ class LocalSession:
                 return
             self._rendered += 1
             self._milliseconds.append(milliseconds)
-        self._on_frame(Frame(tick.index, tick.generation, i420, speech))
+        self._on_frame(Frame(tick.index, tick.generation, i420, speech, alpha))
 
     def fail(self, error: BaseException) -> None:
         """End the session because of `error`; on the engine's thread."""

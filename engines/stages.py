@@ -116,7 +116,7 @@ class Controllable(Protocol):
 
 
 class BackgroundStage(Protocol):
-    """Built as ``Stage(params, parts)``. It may have `apply`; see `Controllable`."""
+    """Built as ``Stage(params, parts, matte)``. It may have `apply`; see `Controllable`."""
 
     def warm_up(self) -> None:
         """Run all that a picture may need once, so that nothing compiles later."""
@@ -134,6 +134,15 @@ class BackgroundStage(Protocol):
 
     def picture(self, choice: Any) -> U8:
         """Return the chosen frame as a fresh I420 array, uint8[H * 3 / 2, W]."""
+
+    def alpha(self, choice: Any) -> U8:
+        """Return how much of the chosen frame is the person, fresh, uint8[H, W].
+
+        Only of a person that has a matte.
+        """
+
+    def picture_and_alpha(self, choice: Any) -> tuple[U8, U8]:
+        """Return both, for less than one after the other."""
 
 
 class GeometryStage(Protocol):
@@ -281,7 +290,7 @@ def _paste(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> Comp
 
 
 def _footage(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> BackgroundStage:
-    return Footage(spec.params, person.stage_parts("background"))
+    return Footage(spec.params, person.stage_parts("background"), person.matte)
 
 
 def _nothing(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> Any:
@@ -306,7 +315,7 @@ def _feather(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> Co
 
 
 def _walk(person: Person, spec: StageSpec, graphs: Mapping[str, Graph]) -> BackgroundStage:
-    return Background(spec.params, person.stage_parts("background"))
+    return Background(spec.params, person.stage_parts("background"), person.matte)
 
 
 _BUILDERS: Mapping[str, Callable[[Person, StageSpec, Mapping[str, Graph]], Any]] = {

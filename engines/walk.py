@@ -106,6 +106,7 @@ class WalkState:
         manner: what the walk is planned for.
         tick: ticks so far.
         shown: f32[N], tick at which each frame was shown last.
+        matte: it is shown with alpha, which is then decoded ahead as the pictures are.
     """
 
     random: np.random.Generator
@@ -119,6 +120,7 @@ class WalkState:
     shown: F32
     bearing: BearingState
     blinks: BlinkState
+    matte: bool = False
 
 
 class Walk:

@@ -9,7 +9,7 @@ follows it and where the torso is was found when the person was built (`finetune
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,18 +160,41 @@ class HeadWarp:
 
     def warp(self, picture: U8, source: F32, wanted: F32, breath: float = 0.0) -> U8:
         """Return a picture uint8[H*3/2, W], I420, warped; see `field`."""
-        field = self.field(source, wanted, breath)
-        out = picture.copy()
-        scratch = self._scratch()
-        old, new = planes_of(picture), planes_of(out)
-        for unit, planes in ((1, (0,)), (2, (1, 2))):
-            height, width = old[planes[0]].shape
-            count = find_runs(field, unit, height, width, scratch.runs, scratch.lines)
-            for plane in planes if count else ():
-                padded = scratch.padded[unit]
-                _pad(old[plane], padded)
-                warp_runs(padded, scratch.runs, scratch.lines, count, new[plane])
+        field, out = self.field(source, wanted, breath), picture.copy()
+        (y, *chroma), (new_y, *new_chroma) = planes_of(picture), planes_of(out)
+        self._move(field, 1, (y,), (new_y,))
+        self._move(field, 2, chroma, new_chroma)
         return out
+
+    def warp_matte(self, matte: U8, source: F32, wanted: F32, breath: float = 0.0) -> U8:
+        """Return a matte uint8[H, W], warped as the luma of a picture; see `field`."""
+        out = matte.copy()
+        self._move(self.field(source, wanted, breath), 1, (matte,), (out,))
+        return out
+
+    def warp_both(
+        self, picture: U8, matte: U8, source: F32, wanted: F32, breath: float = 0.0
+    ) -> tuple[U8, U8]:
+        """Return a picture and its matte, warped as by `warp` and `warp_matte`."""
+        field, out, alpha = self.field(source, wanted, breath), picture.copy(), matte.copy()
+        (y, *chroma), (new_y, *new_chroma) = planes_of(picture), planes_of(out)
+        self._move(field, 1, (y, matte), (new_y, alpha))
+        self._move(field, 2, chroma, new_chroma)
+        return out, alpha
+
+    def _move(self, field: F32, unit: int, old: Sequence[U8], new: Sequence[U8]) -> None:
+        """Set planes of one size to others, warped; `new` are copies of `old` before.
+
+        Args:
+            unit: pixels of luma in one of the planes.
+        """
+        scratch = self._scratch()
+        height, width = old[0].shape
+        count = find_runs(field, unit, height, width, scratch.runs, scratch.lines)
+        for plane, out in zip(old, new, strict=True) if count else ():
+            padded = scratch.padded[unit]
+            _pad(plane, padded)
+            warp_runs(padded, scratch.runs, scratch.lines, count, out)
 
     def _scratch(self) -> _Scratch:
         """Return the thread's own memory: fresh pages would cost as much as the warp."""
@@ -181,7 +204,7 @@ class HeadWarp:
         return kept
 
     def mix(self, first: U8, second: U8, share: float) -> U8:
-        """Return two pictures mixed, `share` of the second."""
+        """Return two pictures, or two mattes, mixed, `share` of the second."""
         out = np.empty_like(first)
         blend_frames(first, second, round(256 * share), out)
         return out

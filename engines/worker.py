@@ -151,7 +151,7 @@ class Worker:
                 session.fail(item.error)
             elif item.i420 is not None:
                 try:
-                    session.deliver(tick, item.i420, item.speech, milliseconds)
+                    session.deliver(tick, item.i420, item.alpha, item.speech, milliseconds)
                 except Exception as error:  # what the receiver raises ends its own session only
                     session.fail(error)
         lost = next((item.error for item in work if isinstance(item.error, DeviceLost)), None)

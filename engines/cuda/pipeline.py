@@ -143,6 +143,9 @@ class CudaPipeline:
                 shown = [item for item in part if item.render and item.error is None]
                 if shown and (pending := self._begin(shown, under_way)) is not None:
                     under_way.append(pending)
+                # The matte is not on the device: it is warped here while pictures are made there.
+                for owner, items in _by_owner(shown):
+                    owner._host.add_alpha(items)
             while under_way:
                 self._finish(under_way)
         except BaseException:

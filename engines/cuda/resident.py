@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.engines.background import Background, Clip
+from visavis.engines.background import Background
+from visavis.engines.clip import Clip
 from visavis.engines.composite import Feather
 from visavis.engines.cuda.device import Device, Memory
 from visavis.engines.cuda.layout import PERSON

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from visavis.engines.backend import Feeds, Graph, Outputs
 from visavis.engines.background import Background
 from visavis.engines.composite import Feather
+from visavis.engines.controls import Controls
 from visavis.engines.cuda.buffers import FrameShape
 from visavis.engines.cuda.device import Device
 from visavis.engines.cuda.pipeline import CudaPipeline
@@ -38,7 +39,7 @@ U8 = NDArray[np.uint8]
 
 
 class _Shown:
-    """A person's walk for who has the frames on the device: nothing is decoded ahead."""
+    """A person's walk for who has the frames on the device: only a matte is decoded here."""
 
     def __init__(self, background: Background) -> None:
         self._background = background
@@ -56,11 +57,20 @@ class _Shown:
         self._background.rest()
 
     def step(self, state: WalkState, cue: Cue) -> FrameChoice:
-        return self._background.walk.step(state, cue)
+        return self._background.step_matte(state, cue)
+
+    def apply(self, state: WalkState, controls: Controls) -> None:
+        self._background.apply(state, controls)
 
     def picture(self, choice: FrameChoice) -> U8:
         """Asked for only while variants are chosen, when the host makes pictures."""
         return self._background.picture(choice)
+
+    def alpha(self, choice: FrameChoice) -> U8:
+        return self._background.alpha(choice)
+
+    def picture_and_alpha(self, choice: FrameChoice) -> tuple[U8, U8]:
+        return self._background.picture_and_alpha(choice)
 
 
 class _OnDevice:

@@ -136,6 +136,10 @@ class RemoteEngine:
         """Return an mp4, or None; see `client.EngineClient.preview`."""
         return self._picture("preview", person)
 
+    def plate(self, person: str) -> bytes | None:
+        """Return an I420 picture, or None; see `client.EngineClient.plate`."""
+        return self._picture("plate", person)
+
     def prepare(self, person: str) -> None:
         """Load a person; see `client.EngineClient.prepare`."""
         self._present().call("prepare", self._deadlines.prepare, person=person).close()

@@ -84,6 +84,7 @@ class Guest:
             "persons": (house.quick, self._persons),
             "poster": (house.quick, self._poster),
             "preview": (house.quick, self._preview),
+            "plate": (house.quick, self._plate),
             "strip": (house.quick, self._strip),
             "open": (house.quick, self._open),
             "prepare": (house.slow, self._prepare),
@@ -230,10 +231,10 @@ class Guest:
         return {"size": len(data)}, (share("poster", data),)
 
     def _preview(self, body: Request) -> Answer:
-        data = self._house.engine.preview(name_of(body))
-        return (
-            ({"size": None}, ()) if data is None else ({"size": len(data)}, (share("mp4", data),))
-        )
+        return _shared("mp4", self._house.engine.preview(name_of(body)))
+
+    def _plate(self, body: Request) -> Answer:
+        return _shared("plate", self._house.engine.plate(name_of(body)))
 
     def _prepare(self, body: Request) -> Answer:
         name = name_of(body)
@@ -268,6 +269,7 @@ class Guest:
             "phase": session.phase,
             "width": person.width,
             "height": person.height,
+            "matte": person.has_matte,
             "pace": session.pace,
         }
         return answer, session.hand_over()
@@ -283,3 +285,10 @@ class Guest:
             if person.name == name:
                 return person
         raise UnknownPerson(name, tuple(person.name for person in persons))
+
+
+def _shared(name: str, data: bytes | None) -> Answer:
+    """Return an answer of bytes, or of nothing."""
+    if data is None:
+        return {"size": None}, ()
+    return {"size": len(data)}, (share(name, data),)

@@ -31,12 +31,10 @@ class _Memory:
     """The engine's ends of what a session shares, and descriptors for the worker.
 
     Raises:
-        EngineError: there are no such pictures.
         MemoryError: there is no memory for it.
     """
 
-    def __init__(self, width: int, height: int) -> None:
-        layout = OutputLayout(width, height)
+    def __init__(self, layout: OutputLayout) -> None:
         self.fds: tuple[int, ...] = ()
         try:
             self.fds += (create("input", INPUT_SIZE),)
@@ -95,7 +93,9 @@ class HostedSession:
         self._generations = {0: 0}
         # None from the end on. The engine's session knows this one and this one knows it, so what
         # they hold would stay until the garbage collector comes by.
-        self._memory: _Memory | None = _Memory(person.width, person.height)
+        self._memory: _Memory | None = _Memory(
+            OutputLayout(person.width, person.height, person.has_matte)
+        )
         try:
             self._inner: EngineSession = engine.open(
                 person.name,
@@ -188,7 +188,9 @@ class HostedSession:
             return
         with self._lock:
             if self._memory is not None:
-                self._memory.slots.write(frame.index, generation, frame.i420, frame.speech)
+                self._memory.slots.write(
+                    frame.index, generation, frame.i420, frame.speech, frame.alpha
+                )
                 self._bells[self._inner.phase].ring()
 
     def _fail(self, error: EngineError) -> None:

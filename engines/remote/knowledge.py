@@ -116,4 +116,6 @@ def _person(value: Any) -> PersonInfo:
         key: tuple(item) if isinstance(item, list) else item for key, item in controls.items()
     }
     plain["controls"] = ControlNames(**named)
+    if value["face"] is not None:
+        plain["face"] = tuple(value["face"])
     return PersonInfo(**plain)

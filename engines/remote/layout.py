@@ -11,7 +11,8 @@ whoever reads them.
     input                                        output
     0     header, one INPUT record               0     header, one OUTPUT record
     4096  float32[RING_SAMPLES], sample n at     4096  SLOTS pictures, each from a multiple of
-          n % RING_SAMPLES                             4096: uint8[H * 3 / 2, W]
+          n % RING_SAMPLES                             4096: uint8[H * 3 / 2, W], and of a person
+                                                       with a matte uint8[H, W] after it
 
 A change of this module that old and new code would not both understand is a new `VERSION`.
 """
@@ -36,11 +37,12 @@ __all__ = [
     "SLOTS",
     "VERSION",
     "OutputLayout",
+    "frame_bytes",
     "picture_bytes",
 ]
 
 MAGIC = 0x0153_4956_4153_4956  # "VISAVIS" and a one, read as bytes
-VERSION = 2
+VERSION = 3
 PAGE = 4096
 SLOTS = 3
 # As much as a session's timeline keeps, so that the same sound is lost in both shapes of an engine.
@@ -63,6 +65,7 @@ _SLOT = np.dtype(
         ("index", "<u8"),
         ("generation", "<u8"),
         ("speech", "<f8"),
+        ("alpha", "<u8"),  # 1 where the frame has one
     ]
 )
 OUTPUT = np.dtype(
@@ -71,6 +74,7 @@ OUTPUT = np.dtype(
         ("version", "<u8"),
         ("width", "<u8"),
         ("height", "<u8"),
+        ("matte", "<u8"),  # 1 where there is room for alpha
         ("published", "<u8"),  # n of the newest frame; the first is 1
         ("stats_sequence", "<u8"),  # odd while the counters are written
         ("skipped", "<u8"),
@@ -95,12 +99,22 @@ def picture_bytes(width: int, height: int) -> int:
     return width * height * 3 // 2
 
 
+def frame_bytes(width: int, height: int, matte: bool) -> int:
+    """Return the size of an I420 picture, and of its alpha where there is a matte.
+
+    Raises:
+        EngineError: there is no such picture.
+    """
+    return picture_bytes(width, height) + (width * height if matte else 0)
+
+
 @dataclass(frozen=True, slots=True)
 class OutputLayout:
     """Where the pictures of a session lie.
 
     Args:
         width, height: of the person's frame.
+        matte: the person has one: there is room for alpha.
 
     Raises:
         EngineError: there is no such picture.
@@ -108,6 +122,7 @@ class OutputLayout:
 
     width: int
     height: int
+    matte: bool = False
 
     def __post_init__(self) -> None:
         picture_bytes(self.width, self.height)
@@ -115,7 +130,7 @@ class OutputLayout:
     @property
     def stride(self) -> int:
         """Bytes from one slot to the next."""
-        return -(-picture_bytes(self.width, self.height) // PAGE) * PAGE
+        return -(-frame_bytes(self.width, self.height, self.matte) // PAGE) * PAGE
 
     @property
     def size(self) -> int:
@@ -126,3 +141,8 @@ class OutputLayout:
         """Bytes of a slot's picture."""
         start = PAGE + number * self.stride
         return slice(start, start + picture_bytes(self.width, self.height))
+
+    def alpha(self, number: int) -> slice:
+        """Bytes of a slot's alpha; none where there is no matte."""
+        end = PAGE + number * self.stride + frame_bytes(self.width, self.height, self.matte)
+        return slice(self.slot(number).stop, end)

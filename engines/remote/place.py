@@ -8,7 +8,7 @@ from visavis.engines.remote.counters import CounterReader
 from visavis.engines.remote.layout import INPUT_SIZE, OutputLayout
 from visavis.engines.remote.link import Answer, Link
 from visavis.engines.remote.memory import map_readable, map_writable
-from visavis.engines.remote.requests import positive, whole
+from visavis.engines.remote.requests import flag, positive, whole
 from visavis.engines.remote.ring import RingWriter
 from visavis.engines.remote.slots import SlotReader
 
@@ -41,7 +41,9 @@ class Place:
         if self.phase >= PHASES or len(answer.fds) != 2:
             raise EngineError("The engine's answer has no place in it.")
         self.pace = positive(answer.body, "pace")
-        layout = OutputLayout(whole(answer.body, "width"), whole(answer.body, "height"))
+        layout = OutputLayout(
+            whole(answer.body, "width"), whole(answer.body, "height"), flag(answer.body, "matte")
+        )
         if (layout.width, layout.height) != (person.width, person.height):
             raise EngineError(f"The frame of {person.name!r} has another size by now.")
         output = map_readable(answer.fds[1], layout.size)

@@ -7,7 +7,7 @@ from typing import Any
 
 from visavis.engines.errors import EngineError
 
-__all__ = ["MAX_NUMBER", "name_of", "object_of", "optional_whole", "positive", "whole"]
+__all__ = ["MAX_NUMBER", "flag", "name_of", "object_of", "optional_whole", "positive", "whole"]
 
 MAX_NUMBER = 1 << 53
 _MAX_NAME = 200
@@ -28,6 +28,18 @@ def whole(body: Mapping[str, Any], key: str, high: int = MAX_NUMBER) -> int:
 def optional_whole(body: Mapping[str, Any], key: str, high: int = MAX_NUMBER) -> int | None:
     """As `whole`, or None where there is nothing of that name."""
     return None if body.get(key) is None else whole(body, key, high)
+
+
+def flag(body: Mapping[str, Any], key: str) -> bool:
+    """Return true or false.
+
+    Raises:
+        EngineError: there is none of that name.
+    """
+    value = body.get(key)
+    if not isinstance(value, bool):
+        raise EngineError(f"A message has no sensible {key!r}.")
+    return value
 
 
 def positive(body: Mapping[str, Any], key: str) -> float:

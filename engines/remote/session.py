@@ -275,7 +275,8 @@ class RemoteSession:
         elif newest > self._last_index and self._player is not None:
             # Policy 'skip oldest', as for every late picture.
             self.idle_frames += 1
-            self._give(Frame(newest, self._generation, self._player.picture(), 0.0))
+            i420, alpha = self._player.next(self.changes.get("matte") is True)
+            self._give(Frame(newest, self._generation, i420, 0.0, alpha))
 
     def _hand_over(self, place: Place) -> None:
         for frame in place.slots.take():
@@ -294,10 +295,11 @@ class RemoteSession:
         shape = (self.person.height * 3 // 2, self.person.width)
         if strip is None or strip.shape != shape:
             # Nobody has seen the person at rest yet: the last picture stands still.
-            if last is None or last.shape != shape:
+            if last is None or last[0].shape != shape:
                 return
-            strip = Strip(last[None])
-        self._player = IdlePlayer(strip, last)
+            picture, alpha = last
+            strip = Strip(picture[None], None if alpha is None else alpha[None])
+        self._player = IdlePlayer(strip, None if last is None else last[0])
 
     def _give(self, frame: Frame) -> None:
         self._last_index = frame.index

@@ -36,16 +36,20 @@ class SlotWriter:
         header = memory[: OUTPUT.itemsize].view(OUTPUT)
         self._shape = (layout.height * 3 // 2, layout.width)
         self._pictures = [memory[layout.slot(n)].reshape(self._shape) for n in range(SLOTS)]
+        self._alphas = _alphas(memory, layout)
         # Setting an element of these is one aligned store, which no reader sees by halves.
         self._published_field = header["published"]
         self._sequence = header["slots"]["sequence"][0]
         self._slots = header["slots"][0]
         self._published = 0
         header["width"], header["height"] = layout.width, layout.height
+        header["matte"] = layout.matte
         header["version"] = VERSION
         header["magic"] = MAGIC
 
-    def write(self, index: int, generation: int, i420: U8, speech: float) -> None:
+    def write(
+        self, index: int, generation: int, i420: U8, speech: float, alpha: U8 | None = None
+    ) -> None:
         """Publish a frame.
 
         Raises:
@@ -53,13 +57,20 @@ class SlotWriter:
         """
         if i420.shape != self._shape or i420.dtype != np.uint8:
             raise EngineError(f"A picture of {i420.shape} is not one of {self._shape}.")
+        if alpha is not None and (
+            not self._alphas or alpha.shape != self._alphas[0].shape or alpha.dtype != np.uint8
+        ):
+            raise EngineError(f"There is no room for an alpha of {alpha.shape}.")
         number = self._published + 1
         place = number % SLOTS
         slot = self._slots[place]
         self._sequence[place] = 2 * number - 1
         fence()
         np.copyto(self._pictures[place], i420)
+        if alpha is not None:
+            np.copyto(self._alphas[place], alpha)
         slot["index"], slot["generation"], slot["speech"] = index, generation, speech
+        slot["alpha"] = alpha is not None
         fence()
         self._sequence[place] = 2 * number
         fence()
@@ -86,12 +97,14 @@ class SlotReader:
         header = memory[: OUTPUT.itemsize].view(OUTPUT)
         shape = (layout.height * 3 // 2, layout.width)
         self._pictures = [memory[layout.slot(n)].reshape(shape) for n in range(SLOTS)]
+        self._alphas = _alphas(memory, layout)
         self._published = header["published"]
         self._sequence = header["slots"]["sequence"][0]
         self._slots = header["slots"][0]
         self._read = 0
-        found = [int(header[name][0]) for name in ("magic", "version", "width", "height")]
-        if found != [MAGIC, VERSION, layout.width, layout.height]:
+        names = ("magic", "version", "width", "height", "matte")
+        found = [int(header[name][0]) for name in names]
+        if found != [MAGIC, VERSION, layout.width, layout.height, layout.matte]:
             raise EngineError("The engine's memory is laid out in another way.")
 
     def take(self) -> list[Frame]:
@@ -116,10 +129,15 @@ class SlotReader:
         self._read = published
         return frames
 
-    def newest(self) -> U8 | None:
-        """Return the picture that was published last, uint8[H * 3 / 2, W], fresh; for a still."""
+    def newest(self) -> tuple[U8, U8 | None] | None:
+        """Return what was published last, fresh; for a still.
+
+        A picture, uint8[H * 3 / 2, W], and its alpha, uint8[H, W], where it has one.
+        """
         number = int(self._published[0])
-        return None if number == 0 else self._copy(number % SLOTS)
+        if number == 0:
+            return None
+        return self._copy(number % SLOTS)
 
     def _one(self, number: int) -> Frame | None:
         place = number % SLOTS
@@ -127,7 +145,7 @@ class SlotReader:
         if int(self._sequence[place]) != 2 * number:
             return None
         fence()
-        picture = self._copy(place)
+        picture, alpha = self._copy(place)
         index, generation = int(slot["index"]), int(slot["generation"])
         speech = float(slot["speech"])
         fence()
@@ -135,7 +153,16 @@ class SlotReader:
             return None
         if index >= _MAX_INDEX or generation >= _MAX_INDEX or not math.isfinite(speech):
             raise EngineError("The engine's memory is damaged: a frame has no sensible number.")
-        return Frame(index, generation, picture, speech)
+        return Frame(index, generation, picture, speech, alpha)
 
-    def _copy(self, place: int) -> U8:
-        return self._pictures[place].copy()
+    def _copy(self, place: int) -> tuple[U8, U8 | None]:
+        has_alpha = bool(self._alphas) and int(self._slots[place]["alpha"]) != 0
+        return self._pictures[place].copy(), self._alphas[place].copy() if has_alpha else None
+
+
+def _alphas(memory: U8, layout: OutputLayout) -> list[U8]:
+    """Return where the slots' alphas lie, uint8[H, W]; nothing where there is no room for them."""
+    if not layout.matte:
+        return []
+    shape = (layout.height, layout.width)
+    return [memory[layout.alpha(n)].reshape(shape) for n in range(SLOTS)]

@@ -13,7 +13,7 @@ import numpy as np
 
 from visavis.engines.client import EngineClient, Frame, PersonInfo
 from visavis.engines.errors import VisavisError
-from visavis.engines.remote.layout import picture_bytes
+from visavis.engines.remote.layout import frame_bytes
 from visavis.engines.remote.memory import seal_forever
 from visavis.engines.remote.strip import new_strip, put_picture
 from visavis.engines.timeline import TICK_SAMPLES
@@ -23,8 +23,9 @@ __all__ = ["StripMaker"]
 logger = logging.getLogger(__name__)
 
 STRIP_SECONDS = 3.0
-# One strip of 512x512 has 75 pictures of 384 KiB: 28 MiB. Larger frames get shorter strips.
-STRIP_BYTES = 32 << 20
+# One strip of 512x512 has 75 pictures of 384 KiB, 28 MiB, or of 640 KiB with alpha. Larger frames
+# get shorter strips.
+STRIP_BYTES = 48 << 20
 # Policy 'least recently used goes': workers that show one keep it, whatever goes here.
 ALL_BYTES = 256 << 20
 MAX_WANTED = 64
@@ -145,7 +146,7 @@ class StripMaker:
                 self._keep(person, fd)
 
     def _length(self, person: PersonInfo) -> int:
-        most = STRIP_BYTES // picture_bytes(person.width, person.height)
+        most = STRIP_BYTES // frame_bytes(person.width, person.height, person.has_matte)
         return min(int(self._seconds / _TICK_SECONDS), most)
 
     def _keep(self, person: PersonInfo, fd: int) -> None:
@@ -183,10 +184,13 @@ class _Recording:
     def run(self, engine: EngineClient, tick_seconds: float) -> int | None:
         """Return the sealed strip, or None where it was given up."""
         person = self._person
-        self._fd = new_strip(person.width, person.height, self._count)
+        self._fd = new_strip(person.width, person.height, self._count, person.has_matte)
         try:
             session = engine.open(person.name, self._on_frame, seed=0, on_error=self._on_error)
             try:
+                if person.has_matte:
+                    # Somebody may have chosen another background when the engine goes away.
+                    session.control({"matte": True})
                 session.push(np.zeros(person.lookahead_ms * TICK_SAMPLES // _TICK_MS, np.float32))
                 # Each picture is waited for: on a busy engine none may be skipped.
                 while self._next_is_there() and not self._is_stopped(tick_seconds):
@@ -227,10 +231,14 @@ class _Recording:
 
     def _on_frame(self, frame: Frame) -> None:
         with self._condition:
-            if not self._stopped and self._done < self._count:
-                put_picture(self._fd, self._done, frame.i420)
+            if self._stopped or self._done == self._count:
+                return
+            if (frame.alpha is not None) == self._person.has_matte:
+                put_picture(self._fd, self._done, frame.i420, frame.alpha)
                 self._done += 1
-                self._condition.notify_all()
+            else:  # another file took the person's place; its next session asks again
+                self._stopped = True
+            self._condition.notify_all()
 
     def _on_error(self, error: Exception) -> None:
         with self._condition:

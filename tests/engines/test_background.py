@@ -11,7 +11,8 @@ import av
 import numpy as np
 import pytest
 
-from visavis.engines.background import AHEAD, Background, Clip
+from visavis.engines.background import AHEAD, Background
+from visavis.engines.clip import Clip
 from visavis.engines.errors import PersonFileError
 from visavis.engines.walk import Cue, FrameChoice, WalkState
 from visavis.engines.warp import field_shape

@@ -133,6 +133,16 @@ def test_a_choice_is_said_as_it_may_be_asked_for() -> None:
     made = spec(WHOLE)
     choice = made.changed(made.start, {"style": "calm", "performance": "greeting"})
     said = made.said(choice)
-    assert said == {"style": [0.0, 1.0, 2.0], "head": "still", "performance": "greeting"}
+    assert said == {
+        "style": [0.0, 1.0, 2.0],
+        "head": "still",
+        "performance": "greeting",
+        "matte": False,
+    }
     assert made.changed(made.start, said) == choice
-    assert spec({}).said(spec({}).start) == {"style": None, "head": None, "performance": None}
+    assert spec({}).said(spec({}).start) == {
+        "style": None,
+        "head": None,
+        "performance": None,
+        "matte": False,
+    }

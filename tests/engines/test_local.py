@@ -592,11 +592,11 @@ def test_a_choice_is_shown_from_the_next_tick_on(house: House) -> None:
     seen = Collector()
     session = house.engine.open("one", seen.on_frame)
     before = session.control({})
-    assert before == {"style": None, "head": "own", "performance": None}
+    assert before == {"style": None, "head": "own", "performance": None, "matte": False}
     session.push(FIRST)
     seen.wait(frames=1)
     made = session.control({"head": "still", "performance": "wave"})
-    assert made == {"style": None, "head": "still", "performance": "wave"}
+    assert made == {"style": None, "head": "still", "performance": "wave", "matte": False}
     with pytest.raises(ControlError, match="no head 'driven'"):
         session.control({"head": "driven"})
     for count in (2, 3):

@@ -153,8 +153,10 @@ def test_nothing_compiles_after_warming_up() -> None:
     """In a process of its own: here, other tests have compiled everything long ago."""
     code = """
 import numba.core.dispatcher, numpy as np
-from tests.engines.tiny_person import tiny_person, voice
+from tests.engines.matted import tiny_matted
+from tests.engines.tiny_person import voice
 from visavis.engines import raster_kernels, warp_kernels
+from visavis.engines.controls import Controls
 from visavis.engines.pipeline import Pipeline, Work
 
 def compiled():
@@ -162,11 +164,12 @@ def compiled():
                if isinstance(v, numba.core.dispatcher.Dispatcher)}
     return {name: len(kernel.signatures) for name, kernel in kernels.items()}
 
-pipeline = Pipeline(tiny_person(), variant="fp32")
+pipeline = Pipeline(tiny_matted(), variant="fp32")
 pipeline.warm_up(2)
 before, sound = compiled(), voice(12)
 assert sum(before.values()) > 4
 states = [pipeline.initial_state(k) for k in range(2)]
+pipeline.control(states[0], Controls(matte=True))
 for tick in range(280):
     start = 0 if tick == 0 else 1600 + 640 * (tick - 1)
     work = [Work(state, sound[start : 1600 + 640 * tick]) for state in states]

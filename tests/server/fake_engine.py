@@ -2,6 +2,7 @@
 
 It keeps the engine's contract: one thread of its own, ticks of 640 samples, frame ``k`` as soon as
 audio up to ``40 k + lookahead`` ms is there, ticks more than two behind skipped, generations.
+With a matte, the blocks and a disc that moves are the person, before a plate of grey stripes.
 """
 
 from __future__ import annotations
@@ -25,13 +26,23 @@ from visavis.engines.client import (
 )
 from visavis.engines.errors import ControlError, EngineError, EngineFull, UnknownPerson
 
-__all__ = ["BITS", "FakeEngine", "draw", "read_index", "read_level"]
+__all__ = [
+    "BITS",
+    "FakeEngine",
+    "draw",
+    "draw_before_plate",
+    "draw_matte",
+    "draw_plate",
+    "read_index",
+    "read_level",
+]
 
 NOTHING = ControlNames()
 TICK = 640
 BLOCK = 16  # pixels; survives any bit rate
 BITS = 16
 SKIP_BEHIND = 2
+DISC = 14  # pixels, the radius
 
 
 def draw(index: int, level: float, width: int, height: int) -> NDArray[np.uint8]:
@@ -45,6 +56,40 @@ def draw(index: int, level: float, width: int, height: int) -> NDArray[np.uint8]
     y = 4 * BLOCK
     i420[y : y + BLOCK, : 4 * BLOCK] = int(30 + 190 * min(1.0, level))
     return i420
+
+
+def draw_plate(width: int, height: int) -> NDArray[np.uint8]:
+    """What stands behind the fake person: upright stripes of dark greys, of a colour of its own."""
+    plate = np.empty((height * 3 // 2, width), np.uint8)
+    plate[:height] = 60 + 20 * (np.arange(width) // BLOCK % 3)
+    chroma = plate[height:].reshape(2, -1)  # all of U, then all of V
+    chroma[0], chroma[1] = 110, 150
+    return plate
+
+
+def draw_matte(index: int, width: int, height: int) -> NDArray[np.uint8]:
+    """Alpha of frame ``index``, u8[H, W]: the blocks, and a disc below that goes to the right, soft
+    over two pixels."""
+    y, x = np.mgrid[:height, :width]
+    reach = DISC + 2
+    middle = reach + index * 4 % (width - 2 * reach), height - reach
+    away = np.hypot(x - middle[0], y - middle[1])
+    matte = np.round(255 * np.clip((DISC + 1 - away) / 2, 0, 1)).astype(np.uint8)
+    matte[: 5 * BLOCK, : 4 * BLOCK] = 255
+    return matte
+
+
+def draw_before_plate(index: int, level: float, width: int, height: int) -> NDArray[np.uint8]:
+    """`draw`, light grey where the disc is, laid over `draw_plate` by `draw_matte`."""
+    person, plate = draw(index, level, width, height), draw_plate(width, height)
+    person[5 * BLOCK : height] = 200
+    share = draw_matte(index, width, height) / 255.0
+    # Chroma is half as wide and half as high; its share is the mean of four.
+    quarter = share.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3)).reshape(1, -1)
+    both = np.tile(quarter, (2, 1)).reshape(height // 2, width)
+    whole = np.concatenate((share, both))
+    mixed = np.round(plate + whole * (person.astype(float) - plate))
+    return mixed.astype(np.uint8)
 
 
 def read_index(luma: NDArray[np.uint8]) -> int:
@@ -69,7 +114,12 @@ class _Session:
     ) -> None:
         self.phase = phase
         self.pace = engine.pace
-        self.choice: dict[str, Any] = {"style": None, "head": "own", "performance": None}
+        self.choice: dict[str, Any] = {
+            "style": None,
+            "head": "own",
+            "performance": None,
+            "matte": False,
+        }
         self.told: list[dict[str, Any]] = []
         self.lookahead_ms = lookahead_ms
         self.generation = 0
@@ -100,6 +150,8 @@ class _Session:
             heads = self._engine.person.controls.heads
             if "head" in changes and changes["head"] not in heads:
                 raise ControlError(f"There is no head {changes['head']!r}.")
+            if changes.get("matte") and not self._engine.person.has_matte:
+                raise ControlError("This person has no matte.")
             self.choice.update(changes)
             self.told.append(dict(changes))
             return dict(self.choice)
@@ -132,8 +184,11 @@ class _Session:
         def render() -> None:
             time.sleep(self._engine.render_seconds)
             person = self._engine.person
-            picture = draw(index, level, person.width, person.height)
-            self._on_frame(Frame(index, generation, picture, min(1.0, level)))
+            size = person.width, person.height
+            paint = draw_before_plate if person.has_matte else draw
+            picture = paint(index, level, *size)
+            alpha = draw_matte(index, *size) if self.choice["matte"] else None
+            self._on_frame(Frame(index, generation, picture, min(1.0, level), alpha))
 
         return render
 
@@ -148,6 +203,8 @@ class FakeEngine:
         lookahead_ms: how much sound after its pts a frame needs.
         pace: pictures a second that it says it makes.
         controls: what can be chosen.
+        matte: the person has one, and a plate.
+        face: where the person's face is; see `PersonInfo.face`.
     """
 
     def __init__(
@@ -159,6 +216,8 @@ class FakeEngine:
         lookahead_ms: int = 100,
         pace: float = 100.0,
         controls: ControlNames = NOTHING,
+        matte: bool = False,
+        face: tuple[float, float, float] | None = None,
     ) -> None:
         self.person = PersonInfo(
             name="fake",
@@ -171,6 +230,8 @@ class FakeEngine:
             id="0" * 64,
             has_preview=True,
             controls=controls,
+            has_matte=matte,
+            face=face,
         )
         self.pace = pace
         self.clip: bytes | None = bytes(range(256)) * 4
@@ -193,6 +254,12 @@ class FakeEngine:
     def preview(self, person: str) -> bytes | None:
         self._require(person)
         return self.clip
+
+    def plate(self, person: str) -> bytes | None:
+        self._require(person)
+        if not self.person.has_matte:
+            return None
+        return draw_plate(self.person.width, self.person.height).tobytes()
 
     def prepare(self, person: str) -> None:
         self._require(person)

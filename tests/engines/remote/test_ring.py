@@ -133,7 +133,7 @@ def test_samples_that_are_overwritten_while_they_are_copied_are_not_believed() -
     ("field", "value"),
     [
         ("magic", 0),
-        ("version", 3),
+        ("version", 1 << 40),
         ("written", 2**63),
         ("written", MAX_LAG_SAMPLES + 1701),
         ("written", 1600),

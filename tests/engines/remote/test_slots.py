@@ -35,10 +35,10 @@ class Interrupted(SlotReader):
         super().__init__(memory, LAYOUT)
         self._during = during
 
-    def _copy(self, place: int) -> NDArray[np.uint8]:
+    def _copy(self, place: int) -> tuple[NDArray[np.uint8], None]:
         half = self._pictures[place][:30].copy()
         self._during()
-        return np.concatenate((half, self._pictures[place][30:]))
+        return np.concatenate((half, self._pictures[place][30:])), None
 
 
 @given(st.lists(st.integers(0, 6), max_size=20))
@@ -153,3 +153,69 @@ def test_counters_are_never_read_by_halves() -> None:
     assert reader.read() == Counters(99, 2, 3, 4.5, 5.5)
     header["engine_ms_p50"] = np.inf
     assert reader.read() == Counters(99, 2, 3, 4.5, 5.5)
+
+
+# -- alpha --------------------------------------------------------------------------------------
+
+MATTED = OutputLayout(64, 48, matte=True)
+
+
+def matted() -> tuple[SlotWriter, SlotReader, NDArray[np.uint8]]:
+    memory = np.zeros(MATTED.size, np.uint8)
+    return SlotWriter(memory, MATTED), SlotReader(memory, MATTED), memory
+
+
+def test_alpha_lies_behind_its_picture_and_nowhere_else() -> None:
+    places = [range(*piece(n).indices(MATTED.size)) for n in range(3) for piece in _PIECES]
+    assert [len(place) for place in places] == [64 * 72, 64 * 48] * 3
+    taken = [byte for place in places for byte in place]
+    assert len(set(taken)) == len(taken) and min(taken) >= 4096 and max(taken) < MATTED.size
+    assert LAYOUT.alpha(1) == slice(LAYOUT.slot(1).stop, LAYOUT.slot(1).stop)
+
+
+_PIECES = (MATTED.slot, MATTED.alpha)
+
+
+def test_frames_with_and_without_alpha_take_turns() -> None:
+    """The toy: alpha of an earlier frame in the same slot, shown with a frame that has none."""
+    writer, reader, _ = matted()
+    random = np.random.default_rng(0)
+    for index in range(12):
+        alpha = random.integers(0, 256, (48, 64), np.uint8) if index % 5 < 2 else None
+        writer.write(index, 0, picture(index), 0.5, alpha)
+        (frame,) = reader.take()
+        np.testing.assert_array_equal(frame.i420, picture(index))
+        newest = reader.newest()
+        assert newest is not None and (newest[0] == picture(index)).all()
+        if alpha is None:
+            assert frame.alpha is None and newest[1] is None
+        else:
+            np.testing.assert_array_equal(frame.alpha, alpha)
+            np.testing.assert_array_equal(newest[1], alpha)
+            assert frame.alpha is not None
+            frame.alpha[:] = 0  # it is the receiver's
+            again = reader.newest()
+            assert again is not None and again[1] is not None and again[1].any()
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((48, 62), np.uint8), np.zeros((48, 64)), np.zeros((72, 64), np.uint8)]
+)
+def test_another_alpha_is_refused_and_nothing_is_published(wrong: NDArray[Any]) -> None:
+    writer, reader, _ = matted()
+    with pytest.raises(EngineError, match="no room for an alpha"):
+        writer.write(0, 0, picture(0), 0.0, wrong)
+    assert reader.take() == []
+
+
+def test_where_there_is_no_room_alpha_is_refused() -> None:
+    writer, reader, memory = slots()
+    with pytest.raises(EngineError, match="no room for an alpha"):
+        writer.write(0, 0, picture(0), 0.0, np.zeros((48, 64), np.uint8))
+    # An engine that says there is alpha where there is no room gives none.
+    writer.write(0, 0, picture(1), 0.0)
+    memory[: OUTPUT.itemsize].view(OUTPUT)["slots"]["alpha"] = 1
+    (frame,) = reader.take()
+    assert frame.alpha is None
+    with pytest.raises(EngineError, match="another way"):
+        SlotReader(np.concatenate((memory, np.zeros(MATTED.size, np.uint8))), MATTED)

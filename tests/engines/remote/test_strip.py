@@ -42,7 +42,9 @@ def test_a_strip_comes_back() -> None:
     assert strip.picture(0).max() == 0
 
 
-@pytest.mark.parametrize(("at", "value"), [(0, 0), (8, 66), (24, 6), (24, 2**62), (8, 2**40)])
+@pytest.mark.parametrize(
+    ("at", "value"), [(0, 0), (8, 66), (24, 2), (32, 6), (32, 2**62), (8, 2**40)]
+)
 def test_what_is_no_strip_is_refused(at: int, value: int) -> None:
     fd = shared(5)
     os.pwrite(fd, value.to_bytes(8, "little"), at)
@@ -56,11 +58,11 @@ def test_what_is_no_strip_is_refused(at: int, value: int) -> None:
 
 def test_it_begins_where_it_is_most_like_the_last_picture_and_never_jumps() -> None:
     player = IdlePlayer(Strip(pictures(5)), np.full((72, 64), 28, np.uint8))
-    shown = [int(player.picture()[0, 0]) // 10 for _ in range(14)]
+    shown = [int(player.next()[0][0, 0]) // 10 for _ in range(14)]
     assert shown == [3, 4, 3, 2, 1, 0, 1, 2, 3, 4, 3, 2, 1, 0]
-    assert [IdlePlayer(Strip(pictures(5)), None).picture()[0, 0] for _ in range(2)] == [0, 0]
+    assert [IdlePlayer(Strip(pictures(5)), None).next()[0][0, 0] for _ in range(2)] == [0, 0]
     still = IdlePlayer(Strip(pictures(1)), None)
-    assert [int(still.picture()[0, 0]) for _ in range(3)] == [0, 0, 0]
+    assert [int(still.next()[0][0, 0]) for _ in range(3)] == [0, 0, 0]
 
 
 def _name(frame: Frame) -> str:

@@ -38,7 +38,9 @@ __all__ = ["BREAK", "DEVICE_LOST", "TickEngine", "person"]
 BREAK, DEVICE_LOST = 99.0, 98.0
 
 
-def person(name: str = "ada", *, width: int = 64, height: int = 48) -> PersonInfo:
+def person(
+    name: str = "ada", *, width: int = 64, height: int = 48, matte: bool = False
+) -> PersonInfo:
     return PersonInfo(
         name=name,
         display_name=name.title(),
@@ -50,6 +52,8 @@ def person(name: str = "ada", *, width: int = 64, height: int = 48) -> PersonInf
         id=hashlib.sha256(f"{name} {width} {height}".encode()).hexdigest(),
         has_preview=name == "ada",
         controls=ControlNames(("calm",), "calm", ("own", "still"), ("wave",)),
+        has_matte=matte,
+        face=(0.5, 0.25, 0.5) if matte else None,
     )
 
 
@@ -78,7 +82,12 @@ class TickSession:
         self.failed: str | None = None
         self.closed = False
         self.pace = 12.5
-        self.choice: dict[str, Any] = {"style": None, "head": "own", "performance": None}
+        self.choice: dict[str, Any] = {
+            "style": None,
+            "head": "own",
+            "performance": None,
+            "matte": False,
+        }
         self._engine = engine
 
     @property
@@ -99,6 +108,8 @@ class TickSession:
         with self._engine.condition:
             if changes.get("head", "own") not in self.info.controls.heads:
                 raise ControlError(f"There is no head {changes['head']!r}.")
+            if changes.get("matte") and not self.info.has_matte:
+                raise ControlError("This person has no matte.")
             self.choice = {**self.choice, **changes}
             return dict(self.choice)
 
@@ -124,6 +135,13 @@ class TickSession:
         self.digest.update(tick.pcm.tobytes() + bytes([tick.cleared]))
         rows, columns = self.info.height * 3 // 2, self.info.width
         return np.resize(np.frombuffer(self.digest.digest(), np.uint8), (rows, columns))
+
+    def alpha(self) -> NDArray[np.uint8] | None:
+        """Of the picture that was made last: the same digest, backwards."""
+        if not self.choice["matte"]:
+            return None
+        digest = np.frombuffer(self.digest.digest()[::-1], np.uint8)
+        return np.resize(digest, (self.info.height, self.info.width))
 
 
 class TickEngine:
@@ -168,6 +186,10 @@ class TickEngine:
 
     def preview(self, person: str) -> bytes | None:
         return b"moving " * 100_000 if self._info(person).has_preview else None
+
+    def plate(self, person: str) -> bytes | None:
+        info = self._info(person)
+        return b"plate" * info.width if info.has_matte else None
 
     def prepare(self, person: str) -> None:
         self._info(person)
@@ -224,7 +246,7 @@ class TickEngine:
                 if found is None:
                     return
                 session, tick = found
-                picture = session.picture(tick)
+                picture, alpha = session.picture(tick), session.alpha()
                 loud = float(np.abs(tick.pcm).max())
                 show = tick.render and tick.generation == session.timeline.generation
                 session.rendered += show
@@ -235,7 +257,7 @@ class TickEngine:
                 if session.on_error is not None:
                     session.on_error(kind("The session failed in the engine: broken."))
             elif show:
-                session.on_frame(Frame(tick.index, tick.generation, picture, min(1.0, loud)))
+                session.on_frame(Frame(tick.index, tick.generation, picture, min(1.0, loud), alpha))
                 session.delivered += 1
 
     def _next(self) -> tuple[TickSession, Tick] | None:
