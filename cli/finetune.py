@@ -76,6 +76,12 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         help="pixels of the renderer's picture; more wants a larger face, and a GPU (192)",
     )
     parser.add_argument(
+        "--no-matte",
+        dest="matte",
+        action="store_false",
+        help="without what other backgrounds need (made where the camera stood still)",
+    )
+    parser.add_argument(
         "--prepare",
         action="store_true",
         help="do all but the training, which --resume may do elsewhere",
@@ -112,6 +118,7 @@ def run(args: argparse.Namespace) -> int:
                 face_model=args.face_model,
                 expression_model=args.expression_model,
                 crop=args.crop,
+                matte=args.matte,
                 prepare=args.prepare,
             ),
             base=load("presenter"),

@@ -7,6 +7,7 @@ picture.json       width, height, params of the stages geometry, raster, composi
 geometry/ raster/ background/ mask.npy    their arrays, by role
 background.mp4     the person's own frames
 poster.jpg preview.mp4
+look.json look/     optional: "look" of person.json, and the parts that it names
 renderer.pt        widths and weights of the renderer
 calibration.npy    float16[K, 38, S/2, S/2], planes to choose 8-bit ranges by and to compare with
 motion/            what `export.motion.write_motion` writes
@@ -61,6 +62,7 @@ __all__ = [
 ]
 
 RENDERER = "renderer.pt"
+LOOK = "look.json"
 LOOKAHEAD_MS = 120  # of a session that asks for none; the nearest below it that there is
 # Not fp16: processors compute it in fp32, slower, and the file grows by a third of its networks.
 PRECISIONS = ("fp32", "int8")
@@ -230,6 +232,10 @@ def _assemble(
     }
     for name in ("background.mp4", "poster.jpg", "preview.mp4"):
         parts[name] = (folder / name).read_bytes()
+    look = json.loads((folder / LOOK).read_text()) if (folder / LOOK).exists() else {}
+    for key in ("matte", "plate"):
+        if key in look:
+            parts[look[key]] = (folder / look[key]).read_bytes()
     motion = trained.stage
     parts[motion["graphs"]["motion"]["variants"]["fp32"]] = with_half_weights(trained.network)
 
@@ -271,6 +277,8 @@ def _assemble(
         "notices": (folder / "notices.txt").read_text(),
         "contains_licensed": bool(about.get("contains_licensed", False)),
     }
+    if look:
+        manifest["look"] = look
     return manifest, parts
 
 

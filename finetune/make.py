@@ -55,6 +55,7 @@ class Request:
         expression_model: the folder of its expressions, where they are apart.
         notices: what must go with copies.
         crop: pixels of the renderer's picture: 192, 256 or 384.
+        matte: make one, for other backgrounds, where the camera stood still.
         prepare: do all that comes before the training, and no more.
     """
 
@@ -75,6 +76,7 @@ class Request:
     expression_model: Path | None = None
     notices: str = "There are none beside the licence."
     crop: int = 192
+    matte: bool = True
     prepare: bool = False
 
 
@@ -153,6 +155,7 @@ def make(
             licence=request.licence,
             face_model=face_model,
             notices=request.notices,
+            matte=request.matte,
             prepare=request.prepare,
             say=say,
             tell=tell,

@@ -35,6 +35,7 @@ from visavis.finetune.geometry import Geometry, fit_geometry
 from visavis.finetune.ingest import Ingested
 from visavis.finetune.lips.fit import Measured
 from visavis.finetune.lips.yardstick.listener import PersonLips
+from visavis.finetune.matting.folder import write_look
 from visavis.finetune.morphable.person import FOLDER, fitted_geometry, marked, noted
 from visavis.finetune.parts import ANCHOR, PictureParts, picture_parts
 from visavis.finetune.person import load_geometry, measured_of, save_geometry, write_folder
@@ -94,6 +95,7 @@ def finetune(
     licence: str,
     notices: str,
     face_model: FaceModelFile | None = None,
+    matte: bool = True,
     prepare: bool = False,
     say: Say,
     tell: Callable[[Progress], None],
@@ -109,6 +111,7 @@ def finetune(
         fit_lips: makes the motion stage of what was measured, the sound and the cuts in seconds.
         consent, licence, notices: as in person.json.
         face_model: the user's, that shape and poses are fitted with; None: the tracker's mesh.
+        matte: make one, for other backgrounds, where the camera stood still.
         prepare: end before the training; None is returned.
         say: called with a sentence before each step.
         tell: called after each step of the training.
@@ -155,6 +158,7 @@ def finetune(
     if face_model is not None:
         about, notices = marked(about, notices, face_model)
     work.write(geometry, parts, examples, before, renderer, about=about, notices=notices)
+    work.look(geometry, before, tracker, matte)
     metrics = work.judge(geometry, judged, chosen[seen], tracker, alarm)
     size = work.export({**about, "made_by": {**about["made_by"], "metrics": metrics}})
     return Outcome(place.person_file, size, plan.steps)
@@ -369,6 +373,18 @@ class _Work:
                 notices=notices,
             )
             shutil.copytree(self._place.root / "lips", partial / "motion")
+
+    def look(self, geometry: Geometry, before: slice, tracker: Path | None, matte: bool) -> None:
+        """What other backgrounds and framings need."""
+        with self._step("look", "Telling the person from the background."):
+            write_look(
+                self._place.root / "person",
+                self._clip.frames[before],
+                geometry.of(before),
+                tracker,
+                matte=matte,
+                say=self._say,
+            )
 
     def judge(
         self,

@@ -103,6 +103,9 @@ def test_the_person_runs_and_says_who_agreed(made: tuple[Path, str]) -> None:
     assert person.manifest["consent"]["given"] == "Nobody is shown."
     made_by = person.manifest["made_by"]
     assert made_by["clip_frames"] == SECONDS * 25 and made_by["metrics"]
+    # The clip's camera stands still, so there is a matte, and nothing was said against it.
+    assert person.matte is not None and person.face is not None
+    assert "no other backgrounds" not in made[1]
     pipeline = Pipeline(person, variant="fp32")
     work = Work(pipeline.initial_state(1), np.zeros(3200, np.float32))
     pipeline.advance([work])

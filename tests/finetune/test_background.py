@@ -10,7 +10,8 @@ import av
 import numpy as np
 
 from tests.finetune import presenter_clip
-from visavis.engines.background import Background, Clip
+from visavis.engines.background import Background
+from visavis.engines.clip import Clip
 from visavis.engines.walk import Cue
 from visavis.engines.warp import HeadWarp
 from visavis.finetune.background import (

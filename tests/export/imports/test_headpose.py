@@ -20,7 +20,7 @@ from torch import nn
 from tests.engines.tiny_person import voice
 from tests.export.imports import headpose_sample as small
 from tests.export.imports.live_session import assert_talks_live
-from visavis.engines.background import Clip
+from visavis.engines.clip import Clip
 from visavis.engines.footage import forth_and_back
 from visavis.engines.i420 import planes_of
 from visavis.engines.person import Person

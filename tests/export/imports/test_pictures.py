@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from visavis.engines.background import Clip
+from visavis.engines.clip import Clip
 from visavis.engines.i420 import planes_of
 from visavis.export.imports import pictures
 from visavis.export.imports.contact_sheet import png

@@ -17,8 +17,8 @@ from tests.engines.tiny_person import voice
 from tests.export.imports import style_avatar_sample as small
 from tests.export.imports.live_session import assert_talks_live
 from tests.export.imports.tf_writer import write_checkpoint
-from visavis.engines.background import Clip
 from visavis.engines.cepstra import DEEPSPEECH, Cepstra
+from visavis.engines.clip import Clip
 from visavis.engines.i420 import planes_of
 from visavis.engines.npy import parse_array
 from visavis.engines.person import Person
