@@ -9,7 +9,14 @@ from starlette.requests import HTTPConnection, Request
 
 from visavis.server.errors import TooLarge, TooMany
 
-__all__ = ["MAX_FRAGMENT_BYTES", "MAX_OFFER_BYTES", "RateLimit", "check_rate", "read_body"]
+__all__ = [
+    "MAX_FRAGMENT_BYTES",
+    "MAX_OFFER_BYTES",
+    "RateLimit",
+    "check_rate",
+    "read_body",
+    "read_bytes",
+]
 
 MAX_OFFER_BYTES = 64 * 1024
 MAX_FRAGMENT_BYTES = 16 * 1024
@@ -61,9 +68,18 @@ async def read_body(request: Request, limit: int) -> str:
     Raises:
         TooLarge: there is more; the rest was not read.
     """
+    return (await read_bytes(request, limit)).decode("utf-8", "replace")
+
+
+async def read_bytes(request: Request, limit: int) -> bytes:
+    """The request's body, never reading more than ``limit`` bytes.
+
+    Raises:
+        TooLarge: there is more; the rest was not read.
+    """
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
             raise TooLarge(f"The body is larger than {limit} bytes.")
-    return body.decode("utf-8", "replace")
+    return bytes(body)

@@ -27,7 +27,7 @@ LOCAL_ONLY = (
     "start it with --token SECRET or --open."
 )
 PREFLIGHT = {
-    "Access-Control-Allow-Methods": "GET, HEAD, POST, PATCH, DELETE, OPTIONS",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match, Visavis-Resume",
     "Access-Control-Max-Age": "600",
 }

@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,9 +20,13 @@ from urllib.parse import quote
 
 from visavis.engines.client import ControlNames, EngineClient, PersonInfo
 from visavis.engines.errors import UnknownPerson
+from visavis.server.config import ServerConfig
 from visavis.server.errors import Unavailable
+from visavis.server.look.choice import backgrounds_of
+from visavis.server.look.framing import framings_of
+from visavis.server.look.pictures import Pictures
 
-__all__ = ["Listing", "People", "Picture"]
+__all__ = ["Listing", "People", "Picture", "offers_of"]
 
 LIST_SECONDS = 1.0
 """How old a list may be."""
@@ -79,6 +83,7 @@ class People:
         engine: knows them.
         default: the name of who speaks when nobody is named; the engine's choice where that is
             None or nobody's.
+        offers: what else the server has for visitors, said beside the list of persons.
         clock: seconds, monotonic.
     """
 
@@ -87,10 +92,12 @@ class People:
         engine: EngineClient,
         default: str | None = None,
         *,
+        offers: Mapping[str, object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._default = default
+        self._offers = dict(offers or {})
         self._clock = clock
         self._listed: Sequence[PersonInfo] | None = None
         self._listing: Listing | None = None
@@ -220,7 +227,8 @@ class People:
         default = self._default if self._default in by_name else next(iter(by_name), None)
         if default is None:
             raise Unavailable("There is nobody who can be shown.", retry_after=RETRY_SECONDS)
-        document = {"default": default, "persons": [_entry(person) for person in persons]}
+        entries = [_entry(person) for person in persons]
+        document = {"default": default, "persons": entries, **self._offers}
         body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         return Listing(by_name, default, body, etag)
@@ -236,6 +244,26 @@ class People:
             self._kept_bytes -= len(gone or b"")
 
 
+def offers_of(config: ServerConfig, pictures: Pictures) -> dict[str, object]:
+    """What a server has for visitors beside its persons: background pictures, recordings."""
+    return {
+        "pictures": list(pictures.names),
+        "recordings": config.recordings is not None,
+        "record_all": config.record_all,
+    }
+
+
+def _controls(person: PersonInfo) -> dict[str, object] | None:
+    """What can be chosen by name; None where there is nothing."""
+    if person.controls == ControlNames() and not person.has_matte and person.face is None:
+        return None
+    return {
+        **asdict(person.controls),
+        "backgrounds": list(backgrounds_of(person)),
+        "framings": list(framings_of(person)),
+    }
+
+
 def _entry(person: PersonInfo) -> dict[str, object]:
     folder = f"/persons/{quote(person.name)}"
     return {
@@ -246,7 +274,7 @@ def _entry(person: PersonInfo) -> dict[str, object]:
         "fps": person.fps,
         "lookahead_ms": person.lookahead_ms,
         "lookaheads_ms": list(person.lookaheads_ms),
-        "controls": None if person.controls == ControlNames() else asdict(person.controls),
+        "controls": _controls(person),
         "poster": f"{folder}/poster.jpg",
         "preview": f"{folder}/preview.mp4" if person.has_preview else None,
     }

@@ -1,4 +1,6 @@
-"""Video encoders of our own: VP8 and H.264, real-time settings, one thread, no colour conversion.
+"""Video encoders of our own: VP8 and H.264, real-time settings, one thread.
+
+They take I420 as it is to be sent; nothing is converted or scaled here.
 
 A codec is opened once for each size that is used and never again: a new one would begin with a key
 frame nobody asked for. Its bit rate changes while it runs. libavcodec hands a new rate on to x264
@@ -18,9 +20,9 @@ import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
-from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from visavis.server.media.i420_frame import frame_of
 from visavis.server.rate.sizes import bitrate_for
 
 __all__ = [
@@ -47,7 +49,8 @@ class Encoded:
     data: bytes
     key: bool
     distinct: bool
-    """Whether the picture differs from the one encoded before it."""
+    """Whether the engine drew another picture than the one before. Encoders, which do not know,
+    say yes."""
     cpu_ms: float
     bit_rate: int = 0
     """What the encoder was asked for, in bits per second; 0 where it was not said."""
@@ -65,17 +68,15 @@ class VideoEncoder(Protocol):
         *,
         key: bool,
         bit_rate: int | None = None,
-        size: tuple[int, int] | None = None,
     ) -> Encoded:
         """Compress a frame.
 
         Args:
             index: its number; each is larger than the one before.
-            i420: ``u8[height * 3 // 2, width]``.
+            i420: ``u8[height * 3 // 2, width]``. Another size than that of the frame before makes
+                a key frame.
             key: whether it must stand alone.
             bit_rate: in bits per second; None for what the size usually gets.
-            size: width and height to send; None for those of the picture. Another size than that
-                of the frame before makes a key frame.
         """
 
 
@@ -114,11 +115,8 @@ class _Encoder:
     """Whether the bit rate is set through the frames' durations."""
 
     def __init__(self, width: int, height: int) -> None:
-        self._full = (width, height)
-        self._codecs = {self._full: self._open(width, height)}
-        self._size = self._full
-        self._scaler = VideoReformatter()
-        self._previous: NDArray[np.uint8] | None = None
+        self._size = (width, height)
+        self._codecs = {self._size: self._open(width, height)}
         self._index = -1
 
     def _open(self, width: int, height: int) -> _Codec:
@@ -131,20 +129,17 @@ class _Encoder:
         *,
         key: bool,
         bit_rate: int | None = None,
-        size: tuple[int, int] | None = None,
     ) -> Encoded:
         started = time.thread_time()
-        size = size or self._full
+        rows, width = i420.shape
+        size = (width, rows * 2 // 3)
         key = key or size != self._size
         codec = self._codecs.get(size)
         if codec is None:
-            # At most three sizes, 3 ms each, and never again.
+            # At most three sizes of one look, 3 ms each, and never again.
             codec = self._codecs[size] = self._open(*size)
         self._size = size
-        frame = av.VideoFrame.from_numpy_buffer(i420, format="yuv420p")
-        if size != self._full:
-            # Left to itself, libswscale starts a thread for each core and keeps them all.
-            frame = self._scaler.reformat(frame, *size, interpolation=Interpolation.AREA, threads=1)
+        frame = frame_of(i420)
         bit_rate = bit_rate or codec.usual
         ticks = float(TICKS * max(1, index - self._index))
         if self.by_duration:
@@ -152,14 +147,12 @@ class _Encoder:
         elif codec.context.bit_rate != bit_rate:
             codec.context.bit_rate = bit_rate
         data, is_key = codec.encode(frame, ticks, key=key)
-        distinct = self._previous is None or not np.array_equal(self._previous, i420)
-        self._previous = i420
         self._index = index
         return Encoded(
             index=index,
             data=data,
             key=is_key,
-            distinct=distinct,
+            distinct=True,
             cpu_ms=(time.thread_time() - started) * 1000,
             bit_rate=bit_rate,
         )

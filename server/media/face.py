@@ -28,12 +28,19 @@ STARVED_SECONDS = 0.5
 class Job:
     """A frame to encode now, and whether as a key frame."""
 
-    __slots__ = ("i420", "index", "key")
+    __slots__ = ("alpha", "i420", "index", "key")
 
-    def __init__(self, index: int, i420: NDArray[np.uint8], key: bool) -> None:
+    def __init__(
+        self,
+        index: int,
+        i420: NDArray[np.uint8],
+        key: bool,
+        alpha: NDArray[np.uint8] | None = None,
+    ) -> None:
         self.index = index
         self.i420 = i420
         self.key = key
+        self.alpha = alpha
 
 
 class FaceLine:
@@ -113,7 +120,7 @@ class FaceLine:
             self._key_wanted = False
             self._key_time = now
         self._encoding = self._last = frame.index
-        return Job(frame.index, frame.i420, key)
+        return Job(frame.index, frame.i420, key, frame.alpha)
 
     def _too_late(self, due: float, now: float) -> bool:
         starved = self._renewed is not None and now - self._renewed > STARVED_SECONDS

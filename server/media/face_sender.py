@@ -1,7 +1,8 @@
-"""The picture's way from the engine to the peer: what is chosen, compressed in a pool, and sent.
+"""The picture's way from the engine to the peer: chosen, painted and compressed in a pool, sent.
 
 The choice itself is :class:`visavis.server.media.face.FaceLine`'s, rate and size are
-:class:`visavis.server.rate.plan.SendPlan`'s; here they meet the pool and the transport.
+:class:`visavis.server.rate.plan.SendPlan`'s, what is shown is
+:class:`visavis.server.look.painter.Painter`'s; here they meet the pool and the transport.
 """
 
 from __future__ import annotations
@@ -9,11 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from visavis.engines.client import Frame
+from visavis.server.look.look import Look
+from visavis.server.look.painter import Painter
 from visavis.server.media.budget import BudgetControl
 from visavis.server.media.encoder import Encoded, OpenEncoder, VideoEncoder, open_encoder
 from visavis.server.media.face import TICK_SECONDS, FaceLine, Job
@@ -39,8 +47,8 @@ class FaceSender:
     """One session's picture. All calls come on the event loop.
 
     Args:
-        size: width and height of the engine's frames.
-        encoders: the pool that compresses them; one of this session's is there at a time.
+        look: what is shown of the engine's frames, until another is.
+        encoders: the pool that paints and compresses; one frame of the session is there at a time.
         open_encoder: opens its encoder, in the pool, when the first frame comes.
         outlet: None while nothing may leave.
         relay: takes each frame that was sent too, with its pts.
@@ -51,7 +59,7 @@ class FaceSender:
 
     def __init__(
         self,
-        size: tuple[int, int],
+        look: Look,
         *,
         encoders: Executor,
         open_encoder: OpenEncoder = open_encoder,
@@ -62,10 +70,10 @@ class FaceSender:
         clock: Callable[[], float],
     ) -> None:
         self.line = FaceLine()
-        self.plan = SendPlan(*size)
+        self.plan = SendPlan(*look.size)
         self.missing = 0
         """Frames that were left out between two that were sent."""
-        self._size = size
+        self._look = look
         self._encoders = encoders
         self._open_encoder = open_encoder
         self._outlet = outlet
@@ -74,15 +82,24 @@ class FaceSender:
         self._observer = observer
         self._clock = clock
         self._loop = asyncio.get_running_loop()
+        self._painter = Painter()
+        self._drawn: NDArray[np.uint8] | None = None  # what the engine drew of the last one
         self._encoder: VideoEncoder | None = None
+        self._opened = look.size  # the full size that the encoder was opened for
         self._encoding: asyncio.Future[Encoded] | None = None
         self._encode_ms = RunningMean()
         self._last = -1
 
     @property
     def encode_ms(self) -> float:
-        """CPU time of a frame, lately."""
+        """CPU time of painting and compressing a frame, lately."""
         return self._encode_ms.value
+
+    def show(self, look: Look) -> None:
+        """Show what comes from now on in another way."""
+        if look.size != self._look.size:
+            self.plan.resize(*look.size, halves=1 + look.stacked)
+        self._look = look
 
     def offer(self, frame: Frame, *, due: float) -> None:
         """Take a frame from the engine, numbered from the session's beginning."""
@@ -137,16 +154,26 @@ class FaceSender:
         rate, size = self.plan.ask(now)
         mime_type = outlet.transport.video_mime_type
         future = self._loop.run_in_executor(
-            self._encoders, self._encode, job, mime_type, rate, size
+            self._encoders, self._encode, job, self._look, mime_type, rate, size
         )
         self._encoding = future
         future.add_done_callback(self._encoded)
 
-    def _encode(self, job: Job, mime_type: str, rate: int, size: tuple[int, int]) -> Encoded:
+    def _encode(
+        self, job: Job, look: Look, mime_type: str, rate: int, size: tuple[int, int]
+    ) -> Encoded:
         """In the pool."""
-        if self._encoder is None:
-            self._encoder = self._open_encoder(mime_type, *self._size)
-        return self._encoder.encode(job.index, job.i420, key=job.key, bit_rate=rate, size=size)
+        started = time.thread_time()
+        if self._encoder is None or look.size != self._opened:
+            # A new one for another look: so one holds three sizes at most.
+            self._encoder = self._open_encoder(mime_type, *look.size)
+            self._opened = look.size
+        picture = self._painter.paint(look, job.i420, job.alpha, size)
+        distinct = self._drawn is None or not np.array_equal(self._drawn, job.i420)
+        self._drawn = job.i420
+        painted = (time.thread_time() - started) * 1000
+        made = self._encoder.encode(job.index, picture, key=job.key, bit_rate=rate)
+        return replace(made, distinct=distinct, cpu_ms=made.cpu_ms + painted)
 
     def _encoded(self, future: asyncio.Future[Encoded]) -> None:
         if future.cancelled() or future.exception() is not None:

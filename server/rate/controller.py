@@ -72,6 +72,7 @@ class RateController:
 
     def __init__(self, start: int, *, least: int = LEAST, most: int = MOST) -> None:
         self._least = least
+        self._cap = most
         self._most = max(least, min(most, start))
         self._target = float(self._most)
         self._sent: deque[tuple[float, int]] = deque()
@@ -91,6 +92,13 @@ class RateController:
     def estimate(self) -> int | None:
         """The receiver's last estimate in bits per second."""
         return None if self._estimate is None else int(self._estimate)
+
+    def need(self, most: int) -> None:
+        """The picture needs more or less than it did. Where the path carried all of it, as far as
+        is known it carries the new one too."""
+        whole = self._target >= self._most
+        self._most = max(self._least, min(self._cap, most))
+        self._target = float(self._most) if whole else min(self._target, self._most)
 
     def sent(self, size: int, now: float) -> None:
         """So many bytes of picture left."""

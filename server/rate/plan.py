@@ -20,6 +20,7 @@ class SendPlan:
         self._rate = RateController(bitrate_for(width, height), least=LEAST)
         self._ladder = SizeLadder(width, height)
         self._target = bitrate_for(width, height)
+        self._changes = 0  # of the size, by ladders before this one
         self.key_frames = 0
 
     @property
@@ -40,7 +41,14 @@ class SendPlan:
     @property
     def size_changes(self) -> int:
         """How often the size was changed; each costs a key frame."""
-        return self._ladder.changes
+        return self._changes + self._ladder.changes
+
+    def resize(self, width: int, height: int, *, halves: int = 1) -> None:
+        """The full picture has another size from now on; see `SizeLadder`. What is known of the
+        path stays."""
+        self._changes += 1 + self._ladder.changes
+        self._ladder = SizeLadder(width, height, halves=halves)
+        self._rate.need(bitrate_for(width, height))
 
     def ask(self, now: float) -> tuple[int, tuple[int, int]]:
         """Bits per second, and width and height, for the next frame."""

@@ -30,10 +30,11 @@ class SizeLadder:
     Args:
         width: of the full picture.
         height: of the full picture.
+        halves: how many pictures of one size it is made of, one above the other.
     """
 
-    def __init__(self, width: int, height: int) -> None:
-        self._sizes = [(_even(width * s), _even(height * s)) for s in SIZE_STEPS]
+    def __init__(self, width: int, height: int, *, halves: int = 1) -> None:
+        self._sizes = [(_even(width * s), halves * _even(height / halves * s)) for s in SIZE_STEPS]
         self._sizes[0] = (width, height)
         self._step = 0
         self._plenty_since: float | None = None
