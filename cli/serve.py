@@ -126,6 +126,26 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="LOW-HIGH",
         help="UDP ports for sessions (default: the system's own range)",
     )
+    parser.add_argument(
+        "--backgrounds",
+        metavar="FOLDER",
+        help="let visitors stand before the pictures in this folder (jpg, png; docs/looks.md)",
+    )
+    parser.add_argument(
+        "--no-badge",
+        action="store_true",
+        help="leave the words 'AI-generated' out of the picture; say it in another way then",
+    )
+    parser.add_argument(
+        "--recordings",
+        metavar="FOLDER",
+        help="let visitors record their sessions to this folder (docs/recording.md)",
+    )
+    parser.add_argument(
+        "--record-all",
+        action="store_true",
+        help="record every session to it; whoever talks must be told",
+    )
     parser.set_defaults(run=run)
 
 
@@ -148,6 +168,10 @@ def run(args: argparse.Namespace) -> int:
         announce=args.announce,
         udp_ports=args.udp_ports,
         encoder=args.encoder,
+        badge=not args.no_badge,
+        backgrounds=args.backgrounds,
+        recordings=args.recordings,
+        record_all=args.record_all,
     )
     persons = args.person or [name for name in [os.environ.get("VISAVIS_PERSON")] if name]
     if not persons and args.persons is None:

@@ -18,11 +18,15 @@ from visavis.server import health, ingest, pages, persons, whep, whip
 from visavis.server.config import ServerConfig
 from visavis.server.ice import IceServers
 from visavis.server.limits import RateLimit
+from visavis.server.look import routes as look
+from visavis.server.look.pictures import open_pictures
 from visavis.server.media.cost import MediaCost, measure
 from visavis.server.media.encoding import find_encoding
 from visavis.server.metrics import Metrics
 from visavis.server.origins import Origins
 from visavis.server.problems import handle_error, handle_http_exception
+from visavis.server.recording import routes as recording
+from visavis.server.recording.recorder import open_recorder
 from visavis.server.sessions import Sessions
 from visavis.server.ws import connection as ws
 
@@ -88,6 +92,9 @@ def create_app(
             *whip.routes(),
             *ingest.routes(),
             *whep.routes(),
+            *look.routes(),
+            *recording.session_routes(),
+            *recording.routes(),
             *ws.routes(),
             *health.routes(),
         ],
@@ -103,6 +110,10 @@ def create_app(
     app.state.metrics = Metrics()
     app.state.ice_servers = IceServers(config)
     app.state.pages = pages.load_pages()
+    app.state.pictures = open_pictures(config.backgrounds)
+    app.state.uploads = look.Uploads()
+    app.state.recorder = open_recorder(config)
+    app.state.recordings = None if app.state.recorder is None else app.state.recorder.store
     app.state.sessions = None
     app.state.engine_error = None
     app.state.open_limit = RateLimit(config.requests_per_second, BURST)
@@ -122,12 +133,23 @@ async def _load(
         config: ServerConfig = app.state.config
         encoding = await asyncio.to_thread(find_encoding, config.encoder)
         engine = await asyncio.to_thread(source) if callable(source) else source
-        sessions = Sessions(config, engine, app.state.metrics, prefix=prefix, encoding=encoding)
+        recorder = app.state.recorder
+        sessions = Sessions(
+            config,
+            engine,
+            app.state.metrics,
+            prefix=prefix,
+            encoding=encoding,
+            recorder=recorder,
+            pictures=app.state.pictures,
+        )
         await sessions.warm_up()
         if on_measured is not None:
             on_measured(sessions, await asyncio.to_thread(measure, engine, encoding))
         app.state.metrics.watch(sessions.reports, sessions.ended, lambda: sessions.capacity)
         app.state.metrics.watch_viewers(sessions.viewer_places)
+        if recorder is not None:
+            app.state.metrics.watch_recordings(recorder.tally)
         app.state.metrics.ready.set(1)
         app.state.sessions = sessions
     except Exception as error:

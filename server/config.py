@@ -83,6 +83,18 @@ class ServerConfig:
     ``auto``: NVENC where it works, else VP8."""
     requests_per_second: float = 5.0
     """Sessions that one address may ask for, on average."""
+    badge: bool = True
+    """Whether every picture says that it is AI-generated."""
+    backgrounds: str | None = None
+    """A folder of pictures that visitors may choose as a background."""
+    recordings: str | None = None
+    """The folder that sessions may be recorded to; None where nothing may be recorded."""
+    record_all: bool = False
+    """Record every session, from its first picture on."""
+    recording_hours: float = 4.0
+    """A recording ends after so long."""
+    recording_free_mib: int = 1024
+    """Recordings leave so much of their disk free."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -98,6 +110,10 @@ class ServerConfig:
             )
         if self.max_sessions is not None and self.max_sessions < 1:
             raise ConfigError("--max-sessions must be at least 1.")
+        if self.record_all and self.recordings is None:
+            raise ConfigError("--record-all needs a folder; name one with --recordings FOLDER.")
+        if not 0 < self.recording_hours <= 24 or self.recording_free_mib < 0:
+            raise ConfigError("A recording may last up to 24 h, and leave no less than 0 MiB free.")
         if self.viewers < 0:
             raise ConfigError("--viewers must be 0 or more.")
         if self.encoder not in ENCODERS:

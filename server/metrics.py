@@ -14,6 +14,7 @@ from visavis.server.media.stats import SessionReport
 if TYPE_CHECKING:
     # The front has metrics and no media.
     from visavis.server.media.viewers import ViewerPlaces
+    from visavis.server.recording.tally import Tally
 
 __all__ = ["Metrics"]
 
@@ -107,6 +108,10 @@ class Metrics:
         """Collect how many watch over WHEP."""
         self.registry.register(_ViewerCollector(places))
 
+    def watch_recordings(self, tally: Tally) -> None:
+        """Collect what is recorded."""
+        self.registry.register(_RecordingCollector(tally))
+
     def frame_encoded(self, cpu_ms: float) -> None:
         """A frame was compressed."""
         self._encode.observe(cpu_ms / 1000)
@@ -171,6 +176,21 @@ class _ViewerCollector:
             ("key_frames_denied", "Key frames asked for too often.", places.key_frames_denied),
         ):
             yield CounterMetricFamily(f"visavis_viewers_{name}", help_text, value=value)
+
+
+class _RecordingCollector:
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def collect(self) -> Iterable[Metric]:
+        tally = self._tally
+        yield GaugeMetricFamily("visavis_recordings", "Recordings now.", value=tally.running)
+        for name, help_text, value in (
+            ("bytes", "Bytes of recordings that were written.", tally.bytes),
+            ("frames_dropped", "Frames that a recording left out.", tally.dropped_frames),
+            ("failures", "Recordings that could not go on.", tally.failures),
+        ):
+            yield CounterMetricFamily(f"visavis_recordings_{name}", help_text, value=value)
 
 
 COUNTERS = {

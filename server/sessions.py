@@ -19,6 +19,8 @@ from visavis.engines.errors import EngineAway, UnknownLookahead, VisavisError
 from visavis.server.config import ServerConfig
 from visavis.server.errors import NoSuchSession, ServerFull, Unavailable
 from visavis.server.ice import IceServers
+from visavis.server.look.looks import Looks
+from visavis.server.look.pictures import Pictures
 from visavis.server.media.encoding import Encoding
 from visavis.server.media.live import AnyTransport, LiveSession, MediaOptions
 from visavis.server.media.peer import PeerNetwork
@@ -27,9 +29,10 @@ from visavis.server.media.transport import TransportEvents
 from visavis.server.media.viewers import ViewerPlaces
 from visavis.server.media.warmup import warm_up
 from visavis.server.metrics import COUNTERS, Metrics
-from visavis.server.people import People
+from visavis.server.people import People, offers_of
 from visavis.server.problems import FULL_RETRY_SECONDS
 from visavis.server.reaping import Silence, SilencePolicy
+from visavis.server.recording.recorder import Recorder
 from visavis.server.resume import ResumeToken
 
 __all__ = ["Sessions"]
@@ -64,6 +67,8 @@ class Sessions:
         metrics: what is counted.
         prefix: what the ids of its sessions begin with.
         encoding: what compresses pictures.
+        recorder: begins recordings; None where nothing may be recorded.
+        pictures: that visitors may choose as a background.
         clock: seconds, monotonic.
     """
 
@@ -75,6 +80,8 @@ class Sessions:
         *,
         prefix: str = "",
         encoding: Encoding | None = None,
+        recorder: Recorder | None = None,
+        pictures: Pictures | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.engine = engine
@@ -86,6 +93,7 @@ class Sessions:
         self.of_places: int | None = None
         """How many the server has, of which these are a share; None where these are all."""
         self.encoding = encoding or Encoding()
+        self.recorder = recorder
         self._prefix = prefix
         self._config = config
         self._metrics = metrics
@@ -95,7 +103,10 @@ class Sessions:
         self._ended: Counter[str] = Counter()
         self.viewer_places = ViewerPlaces(config.viewers)
         self._ending: set[asyncio.Task[None]] = set()
-        self.people = People(engine, config.default_person, clock=clock)
+        pictures = pictures or Pictures({})
+        self._looks = Looks(badge=config.badge, pictures=pictures)
+        offers = offers_of(config, pictures)
+        self.people = People(engine, config.default_person, offers=offers, clock=clock)
         self._arriving = 0
         self._policy = SilencePolicy(
             config.connect_seconds, config.suspend_seconds, config.resume_seconds
@@ -106,6 +117,7 @@ class Sessions:
             network=PeerNetwork(config.relay_only, config.announce, config.udp_ports),
             open_encoder=self.encoding.open,
             viewers=self.viewer_places,
+            looks=self._looks,
             connect_seconds=config.connect_seconds,
         )
         threads = config.encoder_threads or min(8, len(os.sched_getaffinity(0)))
@@ -330,6 +342,8 @@ class Sessions:
             on_lost=lambda: self._suspend_soon(identifier),
             clock=self._clock,
         )
+        if self.recorder is not None and self.recorder.every:
+            session.record(self.recorder)
         view = self._prefix + secrets.token_urlsafe(18)
         silence = Silence(self._policy, self._clock())
         self._sessions[identifier] = _Entry(session, silence, view=view)
@@ -436,5 +450,6 @@ class Sessions:
             self._end_soon(identifier)
         while self._ending:
             await asyncio.wait(self._ending)
+        await self._looks.aclose()
         # Its threads have nothing left to do: every session waited for its own last frame.
         self._encoders.shutdown(wait=True)

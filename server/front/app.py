@@ -26,10 +26,14 @@ from visavis.server.front.roster import Roster
 from visavis.server.front.scrape import FleetCollector, merge
 from visavis.server.ice import IceServers
 from visavis.server.limits import RateLimit
+from visavis.server.look.pictures import open_pictures
+from visavis.server.look.routes import Uploads
 from visavis.server.metrics import Metrics
 from visavis.server.origins import Origins
-from visavis.server.people import People
+from visavis.server.people import People, offers_of
 from visavis.server.problems import handle_error, handle_http_exception
+from visavis.server.recording import routes as recording
+from visavis.server.recording.store import open_store
 
 __all__ = ["create_front"]
 
@@ -74,6 +78,7 @@ def create_front(
             *pages.routes(),
             *persons.routes(),
             *whip.routes(),
+            *recording.routes(),
             *sockets.routes(),
             Route("/healthz", health.alive, methods=["GET"]),
             Route("/readyz", _ready, methods=["GET"]),
@@ -92,6 +97,9 @@ def create_front(
     app.state.fleet = fleet
     app.state.ice_servers = IceServers(config)
     app.state.pages = pages.load_pages()
+    app.state.recordings = open_store(config)
+    app.state.pictures = open_pictures(config.backgrounds)
+    app.state.uploads = Uploads()
     app.state.sessions = None  # who can be shown, for the routes that list them
     app.state.engine_error = None
     app.state.open_limit = RateLimit(config.requests_per_second, BURST)
@@ -106,7 +114,9 @@ async def _load(app: Starlette, on_loaded: Callable[[Exception | None], None] | 
     try:
         await fleet.start()
         assert fleet.client is not None
-        people = People(fleet.client, app.state.config.default_person)
+        config: ServerConfig = app.state.config
+        offers = offers_of(config, app.state.pictures)
+        people = People(fleet.client, config.default_person, offers=offers)
         app.state.sessions = Roster(people)
         app.state.metrics.ready.set(1)
     except Exception as error:

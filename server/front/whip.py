@@ -16,6 +16,7 @@ from visavis.server.auth import require_token
 from visavis.server.front.backend import OFFER, Reply, WorkerClient, WorkerGone
 from visavis.server.front.fleet import Fleet
 from visavis.server.limits import MAX_FRAGMENT_BYTES, MAX_OFFER_BYTES, check_rate, read_body
+from visavis.server.look.routes import read_upload
 from visavis.server.problems import handle_error
 from visavis.server.whip import RESUME, VIEW
 
@@ -82,10 +83,23 @@ async def _trickle(request: Request) -> Response:
     return await _follow(request, (await read_body(request, MAX_FRAGMENT_BYTES)).encode())
 
 
+async def _picture(request: Request) -> Response:
+    require_token(request)
+    request.app.state.fleet.home_of(request.path_params["id"])
+    with request.app.state.uploads.place():
+        return await _follow(request, await read_upload(request))
+
+
 async def _change(request: Request) -> Response:
     require_token(request)
     check_rate(request, request.app.state.change_limit)
     return await _follow(request)
+
+
+async def _end(request: Request) -> Response:
+    require_token(request)
+    check_rate(request, request.app.state.change_limit)
+    return await _follow(request, ends=True)
 
 
 async def _ask(request: Request) -> Response:
@@ -99,13 +113,12 @@ async def _nothing(request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def _follow(request: Request, body: bytes = b"") -> Response:
-    """Lead a request to the worker in which its session lives."""
+async def _follow(request: Request, body: bytes = b"", *, ends: bool = False) -> Response:
+    """Lead a request to the worker in which its session lives, and which it perhaps ends."""
     fleet: Fleet = request.app.state.fleet
     number, client = fleet.home_of(request.path_params["id"])
     reply = await _forward(request, client, body)
-    ended = request.method == "DELETE" and "viewer" not in request.path_params
-    if ended and reply.status == 200:
+    if ends and reply.status == 200:
         fleet.placement.give_back(number)
     return _response(reply)
 
@@ -140,7 +153,7 @@ def routes() -> list[Route]:
         Route("/sessions", _open, methods=["POST"]),
         Route("/sessions", _nothing, methods=["GET"]),
         Route("/sessions/{id}", _trickle, methods=["PATCH"]),
-        Route("/sessions/{id}", _change, methods=["DELETE"]),
+        Route("/sessions/{id}", _end, methods=["DELETE"]),
         Route("/sessions/{id}", _ask, methods=["GET"]),
         Route("/sessions/{id}/resume", _offer, methods=["POST"]),
         Route("/sessions/{id}/stats", _ask, methods=["GET"]),
@@ -156,4 +169,8 @@ def routes() -> list[Route]:
         Route("/whep/{id}/{viewer}", _ask, methods=["GET"]),
         Route("/sessions/{id}/controls", _change, methods=["GET"]),
         Route("/sessions/{id}/controls", _trickle, methods=["POST"]),
+        Route("/sessions/{id}/background", _picture, methods=["PUT"]),
+        Route("/sessions/{id}/recording", _change, methods=["POST"]),
+        Route("/sessions/{id}/recording", _ask, methods=["GET"]),
+        Route("/sessions/{id}/recording", _change, methods=["DELETE"]),
     ]

@@ -64,6 +64,16 @@ class JitterBuffer:
     def __len__(self) -> int:
         return len(self._packets)
 
+    @property
+    def span(self) -> int:
+        """Samples from the beginning of the first packet that waits to that of the last."""
+        if not self._packets:
+            return 0
+        return (
+            self._packets[max(self._packets)].timestamp
+            - self._packets[min(self._packets)].timestamp
+        )
+
     def restart(self) -> None:
         """Other numbers and timestamps come from now on; what was counted stays."""
         self._packets.clear()

@@ -22,7 +22,10 @@ from numpy.typing import NDArray
 from visavis.engines.client import EngineClient, EngineSession, Frame, PersonInfo
 from visavis.engines.errors import EngineError
 from visavis.server.config import IceServer
-from visavis.server.errors import NoSuchSession, OfferError
+from visavis.server.errors import NoSuchSession, OfferError, RequestError
+from visavis.server.look.look import Look
+from visavis.server.look.looks import Looks
+from visavis.server.look.session_look import SessionLook
 from visavis.server.media.budget import BudgetControl
 from visavis.server.media.choices import Choices, no_place
 from visavis.server.media.encoder import OpenEncoder, open_encoder
@@ -39,6 +42,8 @@ from visavis.server.media.transport import Transport, TransportEvents, VoiceEnco
 from visavis.server.media.viewers import ViewerPlaces, Viewers
 from visavis.server.media.voice import VoiceLine
 from visavis.server.rate.controller import Report
+from visavis.server.recording.recorder import Recorder
+from visavis.server.recording.recording import Recording
 from visavis.server.speech.stream import SpeechStream
 
 __all__ = ["AnyTransport", "LiveSession", "MediaOptions"]
@@ -62,6 +67,7 @@ class MediaOptions:
     network: PeerNetwork = field(default_factory=PeerNetwork)
     open_encoder: OpenEncoder = open_encoder
     viewers: ViewerPlaces = field(default_factory=ViewerPlaces)
+    looks: Looks = field(default_factory=Looks)
     connect_seconds: float = 15.0
     """A viewer that is not connected after so long is sent away."""
 
@@ -181,8 +187,10 @@ class LiveSession:
         self._voice_encoder: VoiceEncoder = OpusEncoder()
         self._voice: VoiceLine | None = None
         self._budget = BudgetControl(options.budget_ms / 1000)
+        look = SessionLook(person, options.looks, lambda: engine.plate(person.name))
+        self._look = look.look
         self._face = FaceSender(
-            (person.width, person.height),
+            look.look,
             encoders=encoders,
             open_encoder=options.open_encoder,
             outlet=self._outlet,
@@ -206,7 +214,9 @@ class LiveSession:
         self._stalls = 0
         self._suspended = False
         self._closed = False
-        self._choices = Choices(self._place_taken)
+        self._choices = Choices(self._place_taken, look, self._show)
+        self.recording: Recording | None = None
+        """The session's recording, or its last one."""
 
     # -- the connection ---------------------------------------------------------------------
 
@@ -382,13 +392,16 @@ class LiveSession:
             self._face.line.clear(self._generation)
             if self._peer is not None:
                 self._peer.clear(self._generation)
+            if self.recording is not None:
+                self.recording.clear(self._generation)
         if self._voice is not None:
             self._voice.clear()
         if self._speech is not None:
             self._speech.clear()
 
     async def control(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Choose how the person is shown; see `engines.client.EngineSession.control`.
+        """Choose how the person is shown: see `engines.client.EngineSession.control`, and
+        `server.look.choice` for `background` and `framing`.
 
         Raises:
             ControlError: the person does not offer it; everything stays as it was.
@@ -397,6 +410,32 @@ class LiveSession:
             RequestError: it is suspended, and has no place in the engine.
         """
         return await self._choices.change(changes)
+
+    async def take_picture(self, data: bytes) -> None:
+        """Keep a picture to stand before; see `Choices.take_picture`."""
+        if self._closed:
+            raise NoSuchSession
+        await self._choices.take_picture(data)
+
+    def _show(self, look: Look) -> None:
+        self._look = look
+        self._face.show(look)
+
+    def record(self, recorder: Recorder) -> Recording:
+        """Begin a recording of what is shown and said from now on; it ends with the session.
+
+        Raises:
+            NoSuchSession: the session has ended.
+            RequestError: 409, one runs already.
+        """
+        if self._closed:
+            raise NoSuchSession
+        if self.recording is not None and self.recording.running:
+            raise RequestError("This session is being recorded already.", status=409)
+        self.recording = recorder.begin(self.person)
+        if self._generation:
+            self.recording.clear(self._generation)
+        return self.recording
 
     def _place_taken(self) -> EngineSession:
         if self._closed:
@@ -433,6 +472,8 @@ class LiveSession:
         await self._stop_pump()
         await self._choices.aclose()
         self._close_engine()
+        if self.recording is not None:
+            await self.recording.stop()
         if self._peer is not None:
             await self._peer.aclose()
         await self.viewers.aclose()
@@ -521,6 +562,8 @@ class LiveSession:
         if voice is None:
             return
         tick = frame.index + self._base_tick
+        if self.recording is not None:
+            self.recording.frame(tick, frame, self._look)
         self._face.offer(replace(frame, index=tick), due=voice.due(2 * frame.index))
 
     # -- the pump ---------------------------------------------------------------------------
@@ -575,6 +618,8 @@ class LiveSession:
             engine.push(pcm)
         base = self._base_tick * VOICE_PTS_PER_TICK
         for step in voice.send(now):
+            if self.recording is not None:
+                self.recording.voice(base + step.pts, step.pcm)
             if self._connected:
                 packet = self._voice_encoder.encode(step.pcm)
                 peer.send_voice(packet, base + step.pts)

@@ -165,7 +165,12 @@ class MicrophoneStream:
         have = len(self._pcm)
         # After a silence, sound begins with a whole step of it, not with a piece and a hole.
         resting = not self._begun or self._filled > FADE_SAMPLES
-        begins = not resting or self.waiting_samples >= wanted
+        # Counted, or by their times: a last packet of a few samples says little of the next.
+        begins = (
+            not resting
+            or self.waiting_samples >= wanted
+            or len(self._pcm) + self._jitter.span >= wanted
+        )
         while have < wanted:
             piece = self._jitter.pop(self._filled) if begins else None
             if piece is None:

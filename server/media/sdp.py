@@ -29,6 +29,9 @@ __all__ = [
 
 MAX_CANDIDATES = 64
 MAX_SECTIONS = 4
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
+MAX_ICE_NAME = 256
+"""Characters of an ICE user name or password (RFC 8839, section 5.4); our checks carry them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,8 @@ def _sections(text: str) -> tuple[str, list[sdp.MediaDescription]]:
     try:
         description = sdp.SessionDescription.parse(text)
     except Exception as error:  # the parser raises whatever its input provokes
-        raise OfferError(f"The offer is not valid SDP: {error}.", status=400) from error
+        reason = f": {error}" if str(error) else ""
+        raise OfferError(f"The offer is not valid SDP{reason}.", status=400) from error
     media = description.media
     if not media:
         raise OfferError("The offer has no media; offer a microphone and a video to receive.")
@@ -114,6 +118,8 @@ def _sections(text: str) -> tuple[str, list[sdp.MediaDescription]]:
     for section in media:
         if section.ice is None or not section.ice.usernameFragment or not section.ice.password:
             raise OfferError("The offer lacks an ICE user name or password.")
+        if max(len(section.ice.usernameFragment), len(section.ice.password)) > MAX_ICE_NAME:
+            raise OfferError(f"An ICE user name or password has at most {MAX_ICE_NAME} characters.")
         if section.dtls is None or not section.dtls.fingerprints:
             raise OfferError("The offer lacks a DTLS fingerprint.")
         if not section.rtcp_mux:
@@ -121,9 +127,13 @@ def _sections(text: str) -> tuple[str, list[sdp.MediaDescription]]:
         codecs = {c.mimeType.lower() for c in section.rtp.codecs}
         if section.kind == "audio" and "audio/opus" not in codecs:
             raise OfferError("The audio section must offer Opus.")
+    names = [section.rtp.muxId for section in media]
     bundles = [group for group in description.group if group.semantic == "BUNDLE"]
-    if len(media) > 1 and (not bundles or len(bundles[0].items) != len(media)):
-        raise OfferError("The offer must bundle all its sections (a=group:BUNDLE).")
+    bundled = [str(item) for item in bundles[0].items] if bundles else []
+    if len(set(bundled)) < len(bundled) or len(set(names)) < len(names):
+        raise OfferError("Each section needs a name of its own (a=mid).")
+    if len(media) > 1 and set(bundled) != set(names):
+        raise OfferError("The offer must bundle all its sections (a=group:BUNDLE, a=mid).")
     return text, media
 
 
@@ -156,7 +166,7 @@ def _usable_candidates(text: str) -> str:
 
     A browser without microphone permission hides its addresses behind ``.local`` names. Looking
     one up takes a second of multicast, and the browser's own checks reach us anyway. There is no
-    ICE over TCP here.
+    ICE over TCP here. What is no address and port of one machine is nothing to send to.
     """
     lines = text.splitlines()
     candidates = [line for line in lines if line.startswith("a=candidate:")]
@@ -171,9 +181,16 @@ def _usable_candidates(text: str) -> str:
 
 def _usable(line: str) -> bool:
     fields = line.split()
-    return (
-        len(fields) >= 8 and fields[2].lower() == "udp" and not fields[4].lower().endswith(".local")
-    )
+    if len(fields) < 8 or fields[2].lower() != "udp":
+        return False
+    try:
+        address, port = ipaddress.ip_address(fields[4]), int(fields[5])
+    except ValueError:
+        return False  # a .local name among them
+    if "%" in fields[4]:
+        return False  # the name of an interface of theirs
+    nobody = address.is_multicast or address.is_unspecified or address == _BROADCAST
+    return 0 < port < 1 << 16 and not nobody
 
 
 def parse_fragment(text: str) -> Fragment:

@@ -126,3 +126,15 @@ def test_the_engine_process_says_why_it_cannot_start(
         said = json.loads(process.stdout.readline())
         assert process.wait(30) == 1
     assert said["kind"] == kind and words in said["error"]
+
+
+def test_recordings_are_asked_for_by_name(
+    served: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "--workers", "0"]) == ExitCode.OK
+    assert served[0].recordings is None and not served[0].record_all
+    served.clear()
+    assert main(["serve", "--workers", "0", "--recordings", "kept", "--record-all"]) == ExitCode.OK
+    assert served[0].recordings == "kept" and served[0].record_all
+    assert main(["serve", "--record-all"]) != ExitCode.OK
+    assert "--recordings FOLDER" in capsys.readouterr().err

@@ -47,6 +47,13 @@ PROTECTED = [
     ("POST", "/sessions/x/resume"),
     ("GET", "/sessions/x/controls"),
     ("POST", "/sessions/x/controls"),
+    ("PUT", "/sessions/x/background"),
+    ("POST", "/sessions/x/recording"),
+    ("GET", "/sessions/x/recording"),
+    ("DELETE", "/sessions/x/recording"),
+    ("GET", "/recordings"),
+    ("GET", "/recordings/x"),
+    ("DELETE", "/recordings/x"),
     ("POST", "/whip"),
     ("GET", "/whip"),
     ("POST", "/whip/fake"),
@@ -80,7 +87,7 @@ async def test_every_route_is_protected_or_harmless(serving: Serving) -> None:
             assert response.status_code == 201
         known = {route.path for route in server.app.routes}  # type: ignore[attr-defined]
         # /ws has its own refusals: test_ws_refusals.py.
-        assert len(known - {"/ws"}) == 21, "a new route: is it protected?"
+        assert len(known - {"/ws"}) == 25, "a new route: is it protected?"
 
 
 @pytest.mark.parametrize(

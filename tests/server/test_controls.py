@@ -12,12 +12,15 @@ from tests.server.fake_engine import FakeEngine
 from tests.server.peers import tone_bursts
 from tests.server.sockets import SocketClient
 from tests.server.test_sdp import offer
-from visavis.engines.client import ControlNames
+from visavis.engines.client import ControlNames, PersonInfo
+from visavis.server.look.looks import Looks
+from visavis.server.look.session_look import SessionLook
 from visavis.server.media.choices import MAX_WAITING, Choices
 
 SDP = {"Content-Type": "application/sdp"}
 CODE = [0.25] * 135
 HEADS = ControlNames(heads=("own", "still"))
+FILMED = {"background": "filmed", "framing": "filmed"}
 
 
 def news(client: SocketClient) -> list[dict[str, Any]]:
@@ -33,16 +36,19 @@ async def test_a_session_is_told_and_says_what_was_chosen(serving: Serving) -> N
             "style": "lively",
             "heads": ["own", "still"],
             "performances": [],
+            "backgrounds": ["filmed"],
+            "framings": ["filmed"],
         }
         location = (await client.post("/sessions", content=offer(), headers=SDP)).headers[
             "location"
         ]
         path = f"{location}/controls"
-        start = {"style": None, "head": "own", "performance": None}
+        start = {"style": None, "head": "own", "performance": None, **FILMED}
         assert (await client.get(path)).json() == start
         response = await client.post(path, json={"style": CODE, "head": "still"})
         assert response.status_code == 200 and response.headers["cache-control"] == "no-store"
-        assert response.json() == {"style": CODE, "head": "still", "performance": None}
+        chosen = {"style": CODE, "head": "still", "performance": None, **FILMED}
+        assert response.json() == chosen
         assert (await client.get(path)).json()["head"] == "still"
         # One of the two alone leaves the other as it is.
         (session,) = engine.sessions
@@ -91,7 +97,7 @@ async def test_messages_choose_too(serving: Serving) -> None:
         await client.socket.send('{"type": "control", "head": "sideways"}')
         await client.socket.send('{"type": "control"}')
         await client.until(lambda: len(news(client)) == 3)
-        chosen = {"type": "controls", "style": None, "head": "still", "performance": None}
+        chosen = {"type": "controls", "style": None, "head": "still", "performance": None, **FILMED}
         refused = {
             "type": "controls_refused",
             "status": 422,
@@ -131,10 +137,13 @@ async def test_a_flood_of_choices_is_bounded() -> None:
             return dict(changes)
 
     answers: list[dict[str, Any]] = []
-    choices = Choices(lambda: Slow())  # type: ignore[arg-type,return-value]
+    person = PersonInfo("fake", "Fake", 64, 64, 25, 100, (100,), "0" * 64, False)
+    look = SessionLook(person, looks := Looks(), lambda: None)
+    choices = Choices(lambda: Slow(), look, lambda look: None)  # type: ignore[arg-type,return-value]
     for count in range(MAX_WAITING + 2):
         choices.ask({"performance": str(count)}, answers.append)
     assert [answer["status"] for answer in answers] == [429, 429]
     await choices.aclose()
+    await looks.aclose()
     told = [answer["performance"] for answer in answers[2:]]
     assert told == [str(count) for count in range(MAX_WAITING)]

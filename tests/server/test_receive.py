@@ -229,6 +229,21 @@ def test_a_silent_microphone_is_silence_and_comes_back_at_once() -> None:
     assert stream.concealed_samples == 0
 
 
+@pytest.mark.parametrize("samples", [1, 14, 100])
+def test_after_a_last_packet_of_a_few_samples_sound_begins_as_soon_as_ever(samples: int) -> None:
+    """Counted in packets of one sample, a step is never there: the stream stayed deaf."""
+
+    def begin(last: int) -> int:
+        word = packets(noise(0.3, level=0.3), 960, 0)
+        later = [Sent(1 + p.sequence, RATE + p.timestamp, p.payload) for p in word]
+        tail = Sent(0, 0, np.full(last, 0.1, np.float32).tobytes())
+        arrivals = [(0.0, tail), *((1.0 + 0.02 * n, p) for n, p in enumerate(later))]
+        heard = np.abs(play(MicrophoneStream(Pcm()), arrivals, 2.0).pcm) > 0.15
+        return int(np.flatnonzero(heard)[0])
+
+    assert begin(samples) <= begin(960) + 960
+
+
 def test_a_pause_of_the_sender_costs_no_delay() -> None:
     """DTX: no packets for a second, the timestamps go on."""
     pcm = noise(4.0)

@@ -74,6 +74,25 @@ REFUSED = {
         offer() + "a=candidate:1 1 udp 1 192.0.2.2 5 typ host\r\n" * 1000,
         422,
     ),
+    "no codec for the picture": (
+        edited("VP8/90000", "VP9/90000").replace("H264/90000", "H265/90000"),
+        422,
+    ),
+    "nothing wanted": (
+        edited("a=recvonly", "a=inactive").replace("a=sendrecv", "a=inactive"),
+        422,
+    ),
+    "the answer to an offer": (
+        edited("a=sendrecv", "a=recvonly").replace("a=recvonly", "a=sendonly"),
+        422,
+    ),
+    "bundled twice": (edited("a=group:BUNDLE 0 1", "a=group:BUNDLE 0 0"), 422),
+    "bundles another section": (edited("a=group:BUNDLE 0 1", "a=group:BUNDLE 0 2"), 422),
+    "two sections of one name": (edited("a=mid:1", "a=mid:0"), 422),
+    "no names": (without("a=mid"), 422),
+    "an endless ICE user": (edited("a=ice-ufrag:", "a=ice-ufrag:" + 300 * "x"), 422),
+    "an endless ICE password": (edited("a=ice-pwd:", "a=ice-pwd:" + 300 * "x"), 422),
+    "a payload type that is none": (edited("rtpmap:111 opus", "rtpmap:999 opus"), 400),
 }
 
 
@@ -133,6 +152,31 @@ def test_a_fragment_of_a_thousand_candidates_is_refused() -> None:
     line = "a=candidate:1 1 udp 2122260223 192.0.2.9 61764 typ host\r\n"
     with pytest.raises(OfferError, match="more than 64"):
         parse_fragment(line * (MAX_CANDIDATES + 1))
+
+
+@pytest.mark.parametrize(
+    ("place", "usable"),
+    [
+        ("192.0.2.9 61764", True),
+        ("2001:db8::9 1", True),
+        ("192.0.2.9 0", False),
+        ("192.0.2.9 65536", False),
+        ("192.0.2.9 -5", False),
+        ("192.0.2.9 port", False),
+        ("somewhere.example 61764", False),
+        ("somewhere.local 61764", False),
+        ("fe80::1%eth0 61764", False),
+        ("0.0.0.0 61764", False),
+        ("255.255.255.255 61764", False),
+        ("224.0.0.251 5353", False),
+        ("ff02::fb 5353", False),
+    ],
+)
+def test_nothing_is_sent_to_what_is_no_machine(place: str, usable: bool) -> None:
+    line = f"a=candidate:1 1 udp 2122260223 {place} typ host\r\n"
+    only = without("a=candidate")
+    assert ("a=candidate:" in parse_offer(only + line).text) is usable
+    assert bool(parse_fragment(line).candidates) is usable
 
 
 def test_vp8_by_default_and_h264_when_asked_or_alone() -> None:

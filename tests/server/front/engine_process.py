@@ -19,10 +19,12 @@ class FaultyEngine(FakeEngine):
     Args:
         places: how many sessions fit.
         no_memory: the file.
+        size: width and height of the picture.
+        matte: whether the person has one.
     """
 
-    def __init__(self, places: int, no_memory: Path) -> None:
-        super().__init__(places=places, render_seconds=0.001)
+    def __init__(self, places: int, no_memory: Path, size: int, *, matte: bool) -> None:
+        super().__init__(places=places, render_seconds=0.001, size=size, matte=matte)
         self._no_memory = no_memory
 
     def open(
@@ -42,7 +44,8 @@ class FaultyEngine(FakeEngine):
 
 
 def make(settings: dict[str, Any]) -> EngineClient:
-    return FaultyEngine(settings["places"], Path(settings["no_memory"]))
+    no_memory = Path(settings["no_memory"])
+    return FaultyEngine(settings["places"], no_memory, settings["size"], matte=settings["matte"])
 
 
 if __name__ == "__main__":

@@ -78,12 +78,22 @@ class Running:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, *, workers: int, places: int, config: dict[str, Any] | None = None
+    folder: Path,
+    *,
+    workers: int,
+    places: int,
+    config: dict[str, Any] | None = None,
+    matte: bool = False,
 ) -> Iterator[Running]:
     """Start a fleet, and see to it that nothing is left of it."""
     given = {
         "workers": workers,
-        "engine": {"places": places, "no_memory": str(folder / "no-memory")},
+        "engine": {
+            "places": places,
+            "no_memory": str(folder / "no-memory"),
+            "size": 192 if matte else 128,
+            "matte": matte,
+        },
         "config": {"requests_per_second": 1000.0, **(config or {})},
     }
     with (folder / "log").open("w") as log:

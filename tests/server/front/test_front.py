@@ -51,6 +51,12 @@ async def test_who_may_come_is_asked_before_any_worker() -> None:
             ("GET", "/sessions/0.a"),
             ("GET", "/sessions/0.a/stats"),
             ("POST", "/sessions/0.a/clear"),
+            ("POST", "/sessions/0.a/recording"),
+            ("GET", "/sessions/0.a/recording"),
+            ("DELETE", "/sessions/0.a/recording"),
+            ("GET", "/recordings"),
+            ("GET", "/recordings/a"),
+            ("DELETE", "/recordings/a"),
             ("GET", "/metrics"),
             ("GET", "/persons"),
         ):
