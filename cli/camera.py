@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from visavis.cli.exit_codes import ExitCode
-from visavis.cli.options import Commands
+from visavis.cli.options import Commands, add_look
 from visavis.engines.errors import ConfigError
 
 __all__ = ["add_parser"]
@@ -38,6 +38,7 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--no-sound", dest="sound", action="store_false", help="the face alone, at rest"
     )
+    add_look(parser)
     parser.set_defaults(run=run)
 
 
@@ -45,7 +46,10 @@ def run(args: argparse.Namespace) -> int:
     """Show the face until it is told to stop."""
     from visavis.clients import camera_program
     from visavis.clients.errors import ClientError
+    from visavis.clients.looks import read_look
 
+    if args.background == "transparent":
+        raise ConfigError("A virtual camera has no transparency; choose another background.")
     try:
         stats = camera_program.run(
             args.server,
@@ -55,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
             microphone=args.microphone,
             sink=args.sink,
             sound=args.sound,
+            look=read_look(args.background, args.framing),
             say=lambda sentence: print(sentence, flush=True),
         )
     except ClientError as error:

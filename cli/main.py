@@ -22,6 +22,8 @@ from visavis.cli import (
     finetune,
     import_,
     info,
+    matte,
+    publish,
     render,
     serve,
     share,
@@ -72,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         render,
         finetune,
         import_,
+        matte,
         export,
         verify,
         info,
@@ -82,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         doctor,
         extension,
         camera,
+        publish,
     ):
         subcommand.add_parser(commands)
     args = parser.parse_args(argv)

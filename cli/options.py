@@ -20,6 +20,7 @@ __all__ = [
     "Commands",
     "add_consent",
     "add_json",
+    "add_look",
     "load",
     "load_to_show",
     "print_json",
@@ -42,6 +43,19 @@ def add_consent(parser: argparse.ArgumentParser) -> None:
         "--i-have-consent",
         action="store_true",
         help="show a person whose file does not state their consent: you have it",
+    )
+
+
+def add_look(parser: argparse.ArgumentParser) -> None:
+    """Add ``--background`` and ``--framing``, for subcommands that open a session."""
+    parser.add_argument(
+        "--background",
+        metavar="B",
+        help="filmed, blurred, transparent, #rrggbb, a JPEG or PNG file, or the name of one of "
+        "the server's pictures",
+    )
+    parser.add_argument(
+        "--framing", metavar="F", help="filmed, shoulders, face, or ZOOM,X,Y as in 1.5,0.5,0.4"
     )
 
 

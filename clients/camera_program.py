@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 
 from visavis.clients.camera import CameraStats, open_camera, show
 from visavis.clients.errors import ClientError
+from visavis.clients.looks import Look, take_look
 from visavis.clients.pulse import SINK, Microphone, Speaker
 from visavis.clients.session import AvatarSession
 
@@ -26,6 +27,7 @@ def run(
     microphone: str | None = None,
     sink: str = SINK,
     sound: bool = True,
+    look: Look | None = None,
     say: Callable[[str], None] = lambda sentence: None,
 ) -> CameraStats:
     """Be this machine's camera until Ctrl-C.
@@ -36,12 +38,13 @@ def run(
         device: the virtual camera, of several.
         microphone, sink: sound devices; see `pulse`.
         sound: listen and speak; otherwise the face is at rest.
+        look: what the session looks like; as filmed where None.
         say: called with sentences for who started it.
 
     Raises:
         ClientError: a device is absent (the message says how to make it), or the server.
     """
-    return asyncio.run(_run(server, person, token, device, microphone, sink, sound, say))
+    return asyncio.run(_run(server, person, token, device, microphone, sink, sound, look, say))
 
 
 async def _run(
@@ -52,6 +55,7 @@ async def _run(
     microphone: str | None,
     sink: str,
     sound: bool,
+    look: Look | None,
     say: Callable[[str], None],
 ) -> CameraStats:
     stats = CameraStats()
@@ -63,6 +67,8 @@ async def _run(
         session = await opened.enter_async_context(
             await AvatarSession.open(server, person=person, token=token, rate=RATE, live=True)
         )
+        if look is not None:
+            await take_look(session, look, server, token)
         camera = open_camera(session.width, session.height, session.fps, device=device)
         opened.callback(camera.close)
         speaker = None

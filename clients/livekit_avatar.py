@@ -10,7 +10,8 @@ a session with a server (`clients/session.py`). Needs `livekit-agents` (the extr
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
 
 import numpy as np
 from livekit import api, rtc
@@ -116,6 +117,7 @@ class VisavisAvatar(LiveKitAvatarSession):
         person: who; the server's own choice where None.
         token: where the server wants one.
         identity: the participant's.
+        look: what the session chooses at its start, as for `clients.session.AvatarSession.choose`.
         new_room: makes the room object that the participant joins with.
     """
 
@@ -126,11 +128,13 @@ class VisavisAvatar(LiveKitAvatarSession):
         person: str | None = None,
         token: str | None = None,
         identity: str = IDENTITY,
+        look: Mapping[str, Any] | None = None,
         new_room: Callable[[], rtc.Room] = rtc.Room,
     ) -> None:
         super().__init__()
         self._server, self._person, self._token = server, person, token
         self._identity = identity
+        self._look = look
         self._new_room = new_room
         self._session: AvatarSession | None = None
         self._own_room: rtc.Room | None = None
@@ -176,7 +180,11 @@ class VisavisAvatar(LiveKitAvatarSession):
         await super().start(agent_session, room)
         try:
             self._session = session = await AvatarSession.open(
-                self._server, person=self._person, token=self._token, rate=SPEECH_RATE
+                self._server,
+                person=self._person,
+                token=self._token,
+                rate=SPEECH_RATE,
+                choices=self._look,
             )
             self._own_room = self._new_room()
             await self._own_room.connect(url, self._ticket(room, key, secret))

@@ -9,6 +9,7 @@ over a session with a server (`clients/session.py`). Needs `pipecat-ai` (the ext
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import av
@@ -52,13 +53,21 @@ class VisavisVideoService(AIService):
         server: of visavis, as in https://avatar.example.
         person: who; the server's own choice where None.
         token: where the server wants one.
+        look: what the session chooses at its start, as for `clients.session.AvatarSession.choose`.
     """
 
     def __init__(
-        self, *, server: str, person: str | None = None, token: str | None = None, **kwargs: Any
+        self,
+        *,
+        server: str,
+        person: str | None = None,
+        token: str | None = None,
+        look: Mapping[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(settings=ServiceSettings(model=None), **kwargs)
         self._server, self._person, self._token = server, person, token
+        self._look = look
         self._session: AvatarSession | None = None
         self._utterances: Utterances | None = None
         self._speech: asyncio.Queue[TTSAudioRawFrame | TTSStoppedFrame] = asyncio.Queue(PIECES)
@@ -73,7 +82,11 @@ class VisavisVideoService(AIService):
         await super().start(frame)
         try:
             self._session = await AvatarSession.open(
-                self._server, person=self._person, token=self._token, rate=SPEECH_RATE
+                self._server,
+                person=self._person,
+                token=self._token,
+                rate=SPEECH_RATE,
+                choices=self._look,
             )
         except ClientError as error:
             await self.push_error(f"visavis: {error}", exception=error)

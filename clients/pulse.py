@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from visavis.clients.errors import ClientError
 
@@ -34,7 +34,7 @@ def _program(name: str) -> str:
     if path is None:
         raise ClientError(
             f"{name} is not installed: apt-get install pulseaudio-utils (it speaks to PipeWire, "
-            "too). Or leave sound to other programs: --no-sound."
+            "too). Or do without: --no-sound for a camera, --silent or --audio to publish."
         )
     return path
 
@@ -49,7 +49,7 @@ class Microphone:
     def __init__(self, device: str | None = None) -> None:
         self._device = device
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Give them as they come, until it is closed.
 
         Raises:

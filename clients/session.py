@@ -17,19 +17,28 @@ import contextlib
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import av
 import numpy as np
-from numpy.typing import NDArray
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from visavis.clients.errors import ClientError, Refused
-from visavis.clients.wire import Kind, Message, pack, socket_address, unpack
+from visavis.clients.event_queue import EventQueue
+from visavis.clients.events import (
+    CodedPicture,
+    CodedVoice,
+    Event,
+    Picture,
+    PlaybackFinished,
+    PlaybackStarted,
+    Voice,
+)
+from visavis.clients.opening import CODECS, open_socket, refusal
+from visavis.clients.wire import Kind, Message, pack, unpack
 
 __all__ = [
     "AvatarSession",
@@ -41,78 +50,48 @@ __all__ = [
 ]
 
 RATE = 48_000
-OPEN_SECONDS = 60.0  # a person may have to be loaded
 ACKNOWLEDGE_SECONDS = 0.05
 MOST_AHEAD_SECONDS = 100.0  # the server takes 120 s
-EVENTS = 400
-"""Events that wait to be taken, five seconds of pictures and voice."""
-MAX_MESSAGE = 1 << 20
 PACKET_BYTES = 5760
 LIVE_BYTES = 1920  # 20 ms at 48 kHz
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A frame: when it is due, uint8[H * 3 / 2, W] BT.601 limited I420."""
-
-    pts_s: float
-    i420: NDArray[np.uint8]
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Voice:
-    """20 ms of voice, f32[960] at 48 kHz."""
-
-    pts_s: float
-    pcm: NDArray[np.float32]
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class PlaybackStarted:
-    """The first sample of a segment has left the server."""
-
-    segment: int
-
-
-@dataclass(frozen=True, slots=True)
-class PlaybackFinished:
-    """A segment has left, whole or until it was cleared."""
-
-    segment: int
-    position_s: float
-    interrupted: bool
-
-
-Event = Picture | Voice | PlaybackStarted | PlaybackFinished
+CHOOSE_SECONDS = 30.0  # a look may have to be read
 
 
 class AvatarSession:
     """See the module. Made by `open`.
 
     Attributes:
-        person, width, height, fps: of who is shown.
-        dropped: pictures and pieces of voice that nobody took in time.
+        address: of the session under the server's, as in /sessions/ID.
+        person, fps: of who is shown.
+        width, height: of the pictures; a look that is `transparent` doubles the height.
     """
 
     def __init__(
-        self, socket: ClientConnection, config: dict[str, Any], rate: int, *, live: bool
+        self,
+        socket: ClientConnection,
+        config: dict[str, Any],
+        rate: int,
+        *,
+        live: bool,
+        coded: bool = False,
     ) -> None:
+        self.address: str = config["session"]
         self.person: str = config["person"]
         face = config["face"]
-        self.width, self.height, self.fps = face["width"], face["height"], face["fps"]
-        self.dropped = 0
+        self.width, self._own_height, self.fps = face["width"], face["height"], face["fps"]
+        self.height: int = self._own_height
         self._socket = socket
         self._rate = rate
         self._live = live
         self._sent = 0  # samples at 48 kHz
-        codec = {"vp8": "vp8", "h264": "h264"}[face["codec"]]
-        self._decoder: Any = av.CodecContext.create(codec, "r")
-        self._decoder.thread_count = 1
-        self._events: deque[Event] = deque()
-        self._news = asyncio.Event()
-        self._ended = False
+        self._coded = coded
+        self._decoder: Any = None
+        if not coded:
+            codec = {name: name for name in CODECS}[face["codec"]]
+            self._decoder = av.CodecContext.create(codec, "r")
+            self._decoder.thread_count = 1
+        self._answers: deque[asyncio.Future[dict[str, Any]]] = deque()  # to `choose`, in order
+        self._events = EventQueue()
         self._sequence = 0
         self._segment = 1
         self._open = False  # something of the present segment was sent
@@ -132,6 +111,8 @@ class AvatarSession:
         rate: int = 24_000,
         lookahead_ms: int | None = None,
         live: bool = False,
+        choices: Mapping[str, Any] | None = None,
+        codec: str | None = None,
     ) -> Self:
         """Begin a session.
 
@@ -143,34 +124,31 @@ class AvatarSession:
             lookahead_ms: one that the person offers; the person's own where None.
             live: the sound is a microphone's, in step with time: the server then follows its clock,
                 waits for nothing, and there are no segments.
+            choices: as for `choose`, made before anything is shown to whoever asked.
+            codec: `vp8` or `h264`: voice and face come as they are sent, as `CodedVoice` and
+                `CodedPicture`; decoded where None.
 
         Raises:
-            Refused: the server said no.
+            Refused: the server said no, or to a choice.
             ClientError: it cannot be reached.
         """
-        address = socket_address(server)
+        socket, config = await open_socket(
+            server,
+            person=person,
+            token=token,
+            rate=rate,
+            lookahead_ms=lookahead_ms,
+            live=live,
+            codec=codec,
+        )
+        session = cls(socket, config, rate, live=live, coded=codec is not None)
         try:
-            socket = await connect(address, max_size=MAX_MESSAGE, compression=None)
-        except (OSError, InvalidHandshake, TimeoutError) as error:
-            raise ClientError(f"{server} cannot be reached: {error}.") from error
-        try:
-            hello: dict[str, Any] = {
-                "type": "hello",
-                "version": 1,
-                "microphone": {"codec": "pcm16", "rate": rate, "queued": not live},
-                "voice": ["pcm16"],
-                "face": ["vp8", "h264"],
-            }
-            asked = {"person": person, "token": token, "lookahead_ms": lookahead_ms}
-            hello |= {name: value for name, value in asked.items() if value is not None}
-            await socket.send(json.dumps(hello))
-            config = await asyncio.wait_for(_answer(socket), OPEN_SECONDS)
-            return cls(socket, config, rate, live=live)
-        except (ConnectionClosed, TimeoutError) as error:
-            raise ClientError(f"{server} did not answer.") from error
+            if choices:
+                await session.choose(choices)
         except BaseException:
-            await socket.close()
+            await session.close()
             raise
+        return session
 
     async def __aenter__(self) -> Self:
         return self
@@ -228,19 +206,43 @@ class AvatarSession:
             self._segment, self._open = self._segment + 1, False
         self._ahead, self._ahead_at = 0.0, time.monotonic()
 
-    def __aiter__(self) -> AsyncIterator[Event]:
-        return self._iterate()
+    async def choose(self, choices: Mapping[str, Any]) -> dict[str, Any]:
+        """Choose among what the person and the server offer; all of it or nothing.
 
-    async def _iterate(self) -> AsyncIterator[Event]:
-        while True:
-            while self._events:
-                yield self._events.popleft()
-            if self._ended:
-                break
-            self._news.clear()
-            await self._news.wait()
-        if self._failure is not None:
-            raise self._failure
+        Args:
+            choices: any of `style`, `head`, `performance`, `background` and `framing`, as in
+                docs/looks.md and docs/systems/README.md; what is left out stays as it is.
+
+        Returns:
+            The whole choice.
+
+        Raises:
+            Refused: it is not offered; nothing has changed.
+            ClientError: the connection is gone, or there was no answer.
+        """
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._answers.append(answer)
+        await self._send(json.dumps({**choices, "type": "control"}))
+        try:
+            chosen = await asyncio.wait_for(answer, CHOOSE_SECONDS)
+        except TimeoutError:
+            raise ClientError("The server did not answer the choice.") from None
+        # Colour above and matte below: see docs/looks.md.
+        stacked = chosen.get("background") == "transparent"
+        self.height = self._own_height * (2 if stacked else 1)
+        return chosen
+
+    async def want_key_frame(self) -> None:
+        """Ask for a picture that stands alone."""
+        await self._send(json.dumps({"type": "key_frame"}))
+
+    @property
+    def dropped(self) -> int:
+        """Pictures and pieces of voice that nobody took in time."""
+        return self._events.dropped
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return aiter(self._events)
 
     async def close(self) -> None:
         """End the session; calling it again does nothing."""
@@ -280,31 +282,58 @@ class AvatarSession:
         except ClientError as error:
             self._failure = error
         finally:
-            self._ended = True
-            self._news.set()
+            self._events.end(self._failure)
+            lost = self._failure or ClientError("The session has ended.")
+            for answer in self._answers:
+                if not answer.done():
+                    answer.set_exception(lost)
 
     def _text(self, message: dict[str, Any]) -> None:
         match message.get("type"):
             case "playback_started":
-                self._put(PlaybackStarted(message["segment"]))
+                self._events.put(PlaybackStarted(message["segment"]))
             case "playback_finished":
                 position = message["position_ms"] / 1000
-                self._put(PlaybackFinished(message["segment"], position, message["interrupted"]))
+                self._events.put(
+                    PlaybackFinished(message["segment"], position, message["interrupted"])
+                )
+            case "controls":
+                self._answered(message)
+            case "controls_refused":
+                self._answered(refusal(message))
             case "queue":
                 self._ahead, self._ahead_at = message["waiting_ms"] / 1000, time.monotonic()
             case "error":
-                self._failure = _refused(message)
+                self._failure = refusal(message)
             case "refused":
                 self._failure = ClientError(message["detail"])
 
+    def _answered(self, answer: dict[str, Any] | Refused) -> None:
+        """The oldest choice has its answer; one that nobody waits for any more is passed over."""
+        if not self._answers:
+            return
+        waiting = self._answers.popleft()
+        if waiting.done():
+            return
+        if isinstance(answer, Refused):
+            waiting.set_exception(answer)
+        else:
+            waiting.set_result({name: value for name, value in answer.items() if name != "type"})
+
     async def _binary(self, message: Message) -> None:
         match message.kind:
+            case Kind.VOICE if self._coded:
+                self._events.put(CodedVoice(message.pts, message.payload))
+            case Kind.FACE if self._coded:
+                self._events.put(CodedPicture(message.pts, message.payload, message.key))
             case Kind.VOICE:
                 pcm = np.frombuffer(message.payload, "<i2").astype(np.float32) / np.float32(32768)
-                self._put(Voice(message.pts / RATE, pcm, message.generation))
+                self._events.put(Voice(message.pts / RATE, pcm, message.generation))
             case Kind.FACE:
                 if not self._picture(message):
                     await self._socket.send(json.dumps({"type": "key_frame"}))
+        if self._events.needs_key_frame():
+            await self._socket.send(json.dumps({"type": "key_frame"}))
         now = time.monotonic()
         if now - self._acknowledged >= ACKNOWLEDGE_SECONDS:
             self._acknowledged = now
@@ -317,36 +346,8 @@ class AvatarSession:
         except av.FFmpegError:
             return False
         for frame in frames:
-            i420 = frame.reformat(format="yuv420p").to_ndarray()
-            self._put(Picture(message.pts / RATE, i420, message.generation))
+            # On a slow network the server sends smaller ones; whoever shows them need not care.
+            sized = frame.reformat(self.width, self.height, format="yuv420p", threads=1)
+            i420 = sized.to_ndarray()
+            self._events.put(Picture(message.pts / RATE, i420, message.generation))
         return True
-
-    def _put(self, event: Event) -> None:
-        """Hand over an event. Where too many wait, the oldest picture or voice goes."""
-        self._events.append(event)
-        if len(self._events) > EVENTS:
-            for place, old in enumerate(self._events):
-                if isinstance(old, Picture | Voice):
-                    del self._events[place]
-                    self.dropped += 1
-                    break
-        self._news.set()
-
-
-async def _answer(socket: ClientConnection) -> dict[str, Any]:
-    """The server's configuration.
-
-    Raises:
-        Refused: it said no.
-    """
-    while True:
-        data = await socket.recv()
-        message = json.loads(data) if isinstance(data, str) else {}
-        if message.get("type") == "config":
-            return dict(message)
-        if message.get("type") == "error":
-            raise _refused(message)
-
-
-def _refused(message: dict[str, Any]) -> Refused:
-    return Refused(message.get("status", 0), message.get("detail", ""), message.get("retry_after"))

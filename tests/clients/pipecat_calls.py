@@ -26,6 +26,13 @@ from pipecat.tests.utils import SleepFrame, run_test
 from visavis.clients.pipecat_video import VisavisVideoService
 
 
+def level(image: OutputImageRawFrame) -> int:
+    """How bright the block is that the fake engine lets be as bright as the sound is loud."""
+    width, height = image.size
+    rgb = np.frombuffer(image.image, np.uint8).reshape(height, width, 3)
+    return int(rgb[68:76, 8:56].mean())
+
+
 def utterance(seconds: float, rate: int, channels: int = 1) -> list[Frame]:
     t = np.arange(round(seconds * rate)) / rate
     tone = (0.5 * np.sin(2 * np.pi * 440 * t) * 32767).astype("<i2")
@@ -56,7 +63,7 @@ def note(down: Sequence[Frame], up: Sequence[Frame]) -> dict[str, Any]:
         "gap": int(np.diff(loud).max()) if len(loud) > 1 else 0,
         "images": len(images),
         "image": [*images[0].size, images[0].format, len(images[0].image)] if images else [],
-        "levels": [max(image.image) for image in images],
+        "levels": [level(image) for image in images],
         "names": names,
         "errors": sum(isinstance(frame, ErrorFrame) for frame in up),
     }

@@ -24,7 +24,7 @@ def test_an_answer_is_said_whole_and_the_agent_told(told: dict[str, Any]) -> Non
     assert abs(told["loud_s"] - 1.5) < 0.05 and told["gap"] < 480
     assert told["pictures"] > 10
     # The fake engine's picture is as bright as the sound is loud.
-    assert max(told["levels"]) > min(told["levels"]) + 50
+    assert max(told["levels"]) > 100, "in silence it is 30"
     assert told["tracks"] == ["avatar_audio", "avatar_video"]
 
 

@@ -25,7 +25,7 @@ def test_speech_comes_out_whole_with_a_face(told: dict[str, Any]) -> None:
     assert pixels == "RGB" and size == width * height * 3
     assert whole["images"] > 10
     # The fake engine's picture is as bright as the sound is loud.
-    assert max(whole["levels"]) > min(whole["levels"]) + 50
+    assert max(whole["levels"]) > 100, "in silence it is 30"
     assert whole["errors"] == 0
 
 
