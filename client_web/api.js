@@ -81,12 +81,41 @@ export class Api {
 
   /** Chooses in a session; resolves with the whole choice. Throws ServerError. */
   async control(session, changes) {
-    const response = await this.request(`${session}/controls`, {
+    const response = await this.#ofSession(`${session}/controls`, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(changes),
     });
-    if (response.ok) return response.json();
+    return response.json();
+  }
+
+  /** Gives a session a picture of its own to stand behind the person. Throws ServerError. */
+  async upload(session, picture) {
+    await this.#ofSession(`${session}/background`, {
+      method: "PUT",
+      headers: { "Content-Type": picture.type },
+      body: picture,
+    });
+  }
+
+  /** A session's recording: POST begins, GET asks, DELETE ends. Throws ServerError. */
+  async recording(session, method) {
+    const response = await this.#ofSession(`${session}/recording`, { method, cache: "no-store" });
+    return response.json();
+  }
+
+  /** A person's entry in /persons; of the server's choice for null. Throws ServerError. */
+  async person(name) {
+    const { default: usual, persons } = await this.persons();
+    const person = persons.find((one) => one.name === (name ?? usual));
+    if (!person) throw new ServerError("person", `there is no person ${name ?? usual}`, { status: 404 });
+    return person;
+  }
+
+  /** A session that is not known is gone. */
+  async #ofSession(path, options) {
+    const response = await this.request(path, options);
+    if (response.ok) return response;
     const error = await this.problem(response);
     throw error.kind === "person" ? new ServerError("gone", error.message, { status: 404 }) : error;
   }

@@ -5,22 +5,29 @@
 // called), `src` (the server; default: where this
 // file came from), `person` (default: the server's choice), `token`, `muted` (default: present, because
 // hearing oneself late makes it hard to talk), `path` ("webrtc" or "websocket"; default: whichever gets
-// through), `relay` (through TURN alone, to see whether it works). A browser starts sound after a click
-// only; without one the person is seen and not heard.
+// through), `relay` (through TURN alone, to see whether it works), `background` and `framing` (look.js
+// `backgroundOf`, `framingOf`; they may change at any time). A browser starts sound after a click only;
+// without one the person is seen and not heard.
 
 import { ServerError } from "./api.js";
 import { VisavisClient } from "./client.js";
+import { backgroundOf, framingOf } from "./look.js";
 import { ASK, Mouthpiece } from "./mouthpiece.js";
 import { watchVoice } from "./speaking.js";
+import { Transparent } from "./transparent.js";
 
 const FIRST_PICTURE = 8000; // ms
 const SLOW_PICTURES = 8; // of a slow person, before it is said that none comes
+const NO_WEBGL = "This browser has no WebGL, which a transparent background needs.";
+const LOOK = { background: backgroundOf, framing: framingOf };
 
 const style = new CSSStyleSheet();
 style.replaceSync(`
   :host { display: block; position: relative; overflow: hidden; }
   :host([hidden]) { display: none; }
-  video { display: block; width: 100%; height: 100%; object-fit: cover; }
+  video, canvas { display: block; width: 100%; height: 100%; object-fit: cover; }
+  canvas { position: absolute; inset: 0; }
+  canvas[hidden] { display: none; }
 `);
 
 /**
@@ -35,9 +42,11 @@ style.replaceSync(`
  *   controls  detail the choice, or why it was refused; see client.js
  */
 export class VisavisAvatar extends HTMLElement {
-  static observedAttributes = ["muted"];
+  static observedAttributes = ["muted", "background", "framing"];
 
   #video = document.createElement("video");
+  #canvas = document.createElement("canvas"); // in the video's place while the background is transparent
+  #transparent = null;
   #client = null;
   #mouthpiece = null;
   #own = null; // a microphone that connect() opened itself
@@ -54,7 +63,9 @@ export class VisavisAvatar extends HTMLElement {
     this.#video.setAttribute("part", "video");
     const root = this.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [style];
-    root.append(this.#video);
+    this.#canvas.hidden = true;
+    this.#canvas.setAttribute("part", "video"); // styled alike
+    root.append(this.#video, this.#canvas);
   }
 
   connectedCallback() {
@@ -69,8 +80,13 @@ export class VisavisAvatar extends HTMLElement {
     void this.disconnect();
   }
 
-  attributeChangedCallback(name) {
-    if (name !== "muted") return;
+  attributeChangedCallback(name, before, value) {
+    if (name !== "muted") {
+      // A look that is taken away is the one as filmed. What is refused is an event, as nobody waits.
+      const changes = { [name]: LOOK[name](value) ?? "filmed" };
+      if (value !== before && this.#client) this.look(changes).catch((error) => this.#emit("controls", error));
+      return;
+    }
     this.#video.muted = this.hasAttribute("muted");
     if (!this.muted) this.#play();
   }
@@ -80,7 +96,7 @@ export class VisavisAvatar extends HTMLElement {
     return this.#video;
   }
 
-  /** The MediaStream with voice and face, or null. */
+  /** The MediaStream with voice and face, or null. Twice as high with a transparent background; see client.js. */
   get stream() {
     return this.#client?.stream ?? null;
   }
@@ -102,10 +118,16 @@ export class VisavisAvatar extends HTMLElement {
    * Connects and resolves with the stream when the first picture is on the screen.
    * `microphone`: a MediaStream, or false for none: the person says only what `speak` is given.
    * Without it the element asks for the microphone itself.
-   * `steady`: for recording; `controls`: what is chosen from the start; see client.js. Throws ServerError, or what getUserMedia throws.
+   * `steady`: for recording; `controls`, `background`, `framing`: what is chosen from the start, over
+   * what the attributes have; see client.js. Throws ServerError, or what getUserMedia throws.
    */
-  async connect({ microphone = null, steady = false, controls = {} } = {}) {
+  async connect({ microphone = null, steady = false, controls = {}, background, framing } = {}) {
     await this.disconnect();
+    const choice = { ...controls };
+    for (const [name, given] of Object.entries({ background, framing })) {
+      const chosen = given ?? LOOK[name](this.getAttribute(name));
+      if (chosen) choice[name] = chosen;
+    }
     const server = new URL(this.getAttribute("src") ?? new URL("..", import.meta.url), document.baseURI);
     const token = this.getAttribute("token");
     const path = this.getAttribute("path");
@@ -114,7 +136,14 @@ export class VisavisAvatar extends HTMLElement {
     for (const name of ["stats", "error", "path", "controls"]) {
       client.addEventListener(name, ({ detail }) => client === this.#client && this.#emit(name, detail));
     }
+    client.addEventListener("controls", ({ detail }) => this.#ground(client, detail.background ?? null));
     client.addEventListener("state", ({ detail }) => client === this.#client && this.#follow(detail));
+    const person = this.getAttribute("person");
+    if (choice.background === "transparent") await this.#uncover(client, person, { bare: true });
+    else if (this.#transparent?.active) {
+      this.#transparent.stop({ now: true });
+      this.#video.srcObject = null;
+    }
     let source = microphone;
     if (source === null) {
       source = await navigator.mediaDevices.getUserMedia({ audio: ASK });
@@ -126,8 +155,7 @@ export class VisavisAvatar extends HTMLElement {
     }
     this.#mouthpiece = new Mouthpiece(client);
     await this.#mouthpiece.listen(source);
-    const person = this.getAttribute("person");
-    const stream = await client.connect({ person, microphone: this.#mouthpiece.stream, steady, controls });
+    const stream = await client.connect({ person, microphone: this.#mouthpiece.stream, steady, controls: choice });
     await this.#picture(client);
     return stream;
   }
@@ -144,10 +172,31 @@ export class VisavisAvatar extends HTMLElement {
     await this.#client?.clear();
   }
 
-  /** Chooses a style, the head or a performance; see client.js. Throws ServerError. */
+  /** Chooses a style, the head, a performance, or a look; see client.js. Throws ServerError. */
   async control(changes) {
-    if (!this.#client) throw new ServerError("gone", "there is no connection to choose in");
-    return this.#client.control(changes);
+    const client = this.#client;
+    if (!client) throw new ServerError("gone", "there is no connection to choose in");
+    const uncovers = changes.background === "transparent";
+    if (uncovers) await this.#uncover(client, undefined, { bare: false });
+    try {
+      const choice = await client.control(changes);
+      if (choice) this.#ground(client, choice.background);
+      return choice;
+    } catch (error) {
+      if (uncovers) this.#ground(client, null);
+      throw error;
+    }
+  }
+
+  /** Chooses what stands behind the person and how near they are; see client.js. Throws ServerError. */
+  look({ background, framing }) {
+    return this.control({ ...(background !== undefined && { background }), ...(framing !== undefined && { framing }) });
+  }
+
+  /** Begins to record on the server; resolves with a ServerRecording. Throws ServerError. */
+  async record() {
+    if (!this.#client) throw new ServerError("gone", "there is no connection to record");
+    return this.#client.record();
   }
 
   /** As disconnect. */
@@ -169,7 +218,26 @@ export class VisavisAvatar extends HTMLElement {
     await closed;
   }
 
+  /** Lets the page be seen through the picture, once the server sends one of that kind. */
+  async #uncover(client, person, { bare }) {
+    try {
+      this.#transparent ??= new Transparent(this.#video, this.#canvas);
+    } catch {
+      throw new ServerError("refused", NO_WEBGL);
+    }
+    const { width, height } = await client.person(person);
+    if (client !== this.#client) throw new ServerError("gone", "closed while connecting");
+    this.#transparent.start(height / width, { bare });
+  }
+
+  /** The background that the server says it sends; null where it refused another one. */
+  #ground(client, background) {
+    if (client === this.#client && background !== "transparent") this.#transparent?.stop();
+  }
+
   #emit(name, detail) {
+    // A page without a listener would stay empty without a word.
+    if (name === "error") console.warn(`<visavis-avatar>: ${detail.message}`);
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
@@ -229,6 +297,7 @@ export class VisavisAvatar extends HTMLElement {
       };
       if (client.state !== "connected") reject(new ServerError("gone", "closed while connecting"));
       else if (document.hidden) shown(); // a page that nobody sees is not painted
+      else if (this.#transparent?.active) this.#transparent.once(shown);
       else if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(shown);
       else if (video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) shown();
       else video.addEventListener("loadeddata", shown, { once: true });

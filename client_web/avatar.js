@@ -85,6 +85,20 @@ export class Avatar extends EventTarget {
     return this.#client.control(changes);
   }
 
+  /**
+   * Chooses what stands behind the person and how near they are; see client.js. Throws ServerError.
+   * With a transparent background `stream` is twice as high: colour above, how much of it is the
+   * person below.
+   */
+  look(changes) {
+    return this.#client.look(changes);
+  }
+
+  /** Begins to record on the server; resolves with a ServerRecording. Throws ServerError. */
+  record() {
+    return this.#client.record();
+  }
+
   /** Ends it. The tracks end, the session on the server as well. Never throws. */
   async close() {
     this.#unwatch?.();
@@ -126,10 +140,13 @@ export class Avatar extends EventTarget {
  * `src`: the server's address. `person`: a name, the server's own choice without one. `token`: where
  * the server wants one. `mic`: true opens the microphone, a MediaStream is taken as it is; without
  * either the person says only what `speak` is given. `path`: "webrtc" or "websocket"; without it
- * whichever gets through. `controls`: what is chosen from the start. Call it from a click: browsers start no sound before one.
+ * whichever gets through. `controls`, `background`, `framing`: what is chosen from the start; see
+ * `control` and `look`. Call it from a click: browsers start no sound before one.
  * Throws ServerError, or what getUserMedia throws.
  */
 export async function connect(options) {
-  const { src, person = null, token = null, mic = false, path = null, relay = false, controls = {} } = options;
+  const { src, person = null, token = null, mic = false, path = null, relay = false } = options;
+  const controls = { ...options.controls };
+  for (const name of ["background", "framing"]) if (options[name] !== undefined) controls[name] = options[name];
   return new Avatar({ src, token, path, relay }).open({ person, mic, controls });
 }

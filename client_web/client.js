@@ -1,6 +1,8 @@
 // A session with the server: which way, reconnecting, statistics. No DOM, no page.
 
 import { Api, ServerError } from "./api.js";
+import { Choices } from "./choices.js";
+import { ServerRecording } from "./server-recording.js";
 import { SocketPath } from "./socket-path.js";
 import { summarise } from "./stats.js";
 import { WebRtcPath } from "./webrtc-path.js";
@@ -12,6 +14,7 @@ const SHORT_PATIENCE = 4000; // ms, where there is another way
 const RESUMABLE = 30000; // ms for which the server keeps a session whose connection is lost
 const RESUME_EVERY = 1000; // ms between two attempts to resume
 const SILENCE = 1500; // ms without a packet after which a connection that should be back is not
+const TELLING = 1000; // ms that a connection waits for its session to take what was chosen
 const REMEMBERED = 600_000; // ms for which UDP is taken for closed once it was
 
 /** When UDP was found closed, performance.now() by address of the server. */
@@ -57,7 +60,7 @@ export class VisavisClient extends EventTarget {
   #person = null;
   #microphone = null;
   #steady = false;
-  #choices = {}; // what was chosen; a new session is told, too
+  #choices;
   #way = null;
   #lost = null; // the way whose session is being resumed
   #run = 0; // changes whenever whatever is under way no longer counts
@@ -77,6 +80,7 @@ export class VisavisClient extends EventTarget {
   constructor({ server, token = null, path = null, relay = false }) {
     super();
     this.#api = new Api(server, token);
+    this.#choices = new Choices(this.#api);
     this.#iceServers = async () => (await this.#api.config()).ice_servers ?? [];
     this.#wanted = relay ? "webrtc" : path;
     this.#relay = relay;
@@ -109,9 +113,10 @@ export class VisavisClient extends EventTarget {
     this.#person = person;
     this.#microphone = microphone;
     this.#steady = steady;
-    this.#choices = { ...controls };
     this.#enter("connecting");
     try {
+      await this.#choices.begin(controls);
+      if (run !== this.#run) throw new ServerError("gone", "closed while connecting");
       return await this.#open(run);
     } catch (error) {
       if (run === this.#run) {
@@ -144,15 +149,35 @@ export class VisavisClient extends EventTarget {
 
   /**
    * Chooses how the person is shown, from the next picture on: any of `style` (a name, an object of names
-   * and weights, or a code's numbers), `head` and `performance` (names; null for the voice's own). What a
-   * person offers stands in /persons. Resolves with the whole choice; with null where there is no
-   * session: then the next one is told. Throws ServerError; everything stays as it was then.
+   * and weights, or a code's numbers), `head` and `performance` (names; null for the voice's own),
+   * `background` and `framing`; see `look`. What a person offers stands in /persons. Resolves with the
+   * whole choice; with null where there is no session: then the next one is told. Throws ServerError;
+   * everything stays as it was then.
    */
-  async control(changes) {
-    const session = this.state === "connected" ? this.session : null;
-    const choice = session && (await this.#api.control(session, changes));
-    this.#choices = { ...this.#choices, ...changes };
-    return choice;
+  control(changes) {
+    return this.#choices.change(this.state === "connected" ? this.session : null, changes);
+  }
+
+  /**
+   * Chooses what stands behind the person and how near they are. `background`: "filmed", "blurred",
+   * "transparent" (the stream's picture is then twice as high: colour on black above, how much of it is
+   * the person below), "#rrggbb", {picture: NAME} of the server's, or a picture: a File, a Blob, an
+   * <img>, a canvas, an ImageBitmap. `framing`: "filmed", "shoulders", "face" or {zoom: 1..4, x: 0..1,
+   * y: 0..1}. As `control` otherwise.
+   */
+  look({ background, framing }) {
+    return this.control({ ...(background !== undefined && { background }), ...(framing !== undefined && { framing }) });
+  }
+
+  /** Begins to record on the server; resolves with a ServerRecording. Throws ServerError. */
+  record() {
+    if (!this.session) return Promise.reject(new ServerError("gone", "there is no session to record"));
+    return ServerRecording.start(this.#api, this.session);
+  }
+
+  /** The entry in /persons of who is shown, or of somebody else. Throws ServerError. */
+  person(name = this.#person) {
+    return this.#api.person(name);
   }
 
   #enter(state, detail = {}) {
@@ -231,12 +256,16 @@ export class VisavisClient extends EventTarget {
     this.reason = reason;
     this.dispatchEvent(new CustomEvent("path", { detail: { path: name, reason } }));
     globalThis.addEventListener("pagehide", this.#leave);
+    let told = null;
     const stream = await way.open({
       person: this.#person,
       microphone: this.#microphone,
       steady: this.#steady,
       resume,
+      opened: (session) => void (told = resume ? null : this.#tell(session)),
     });
+    // Nobody shall see the first pictures with another look; but a choice may not stop a conversation.
+    await Promise.race([told, new Promise((resolve) => setTimeout(resolve, TELLING))]);
     if (run !== this.#run) throw new ServerError("gone", "closed while connecting");
     void this.#lost?.release();
     this.#lost = null;
@@ -246,14 +275,14 @@ export class VisavisClient extends EventTarget {
     globalThis.addEventListener("online", this.#look);
     globalThis.document?.addEventListener("visibilitychange", this.#look);
     this.#enter("connected");
-    if (!resume && Object.keys(this.#choices).length) void this.#choose(way.session);
+    void this.#tell(way.session); // what was chosen meanwhile
     void this.#poll(way, run);
     return stream;
   }
 
-  async #choose(session) {
-    const detail = await this.#api.control(session, this.#choices).catch((error) => error);
-    this.dispatchEvent(new CustomEvent("controls", { detail }));
+  async #tell(session) {
+    const detail = await this.#choices.tell(session).catch((error) => error);
+    if (detail) this.dispatchEvent(new CustomEvent("controls", { detail }));
   }
 
   async #reconnect(run) {

@@ -13,6 +13,7 @@ export class Mouthpiece {
   #microphone = null;
   #own = null; // a microphone that was opened here
   #source = null;
+  #clears = 0;
 
   constructor(client) {
     this.#client = client;
@@ -37,14 +38,17 @@ export class Mouthpiece {
 
   /** See VoiceSource. */
   async speak(audio) {
+    const clears = this.#clears;
     if (!this.#source) {
       const { stream } = this.#graph();
       await this.#client.replaceMicrophone(stream);
+      if (clears !== this.#clears) return false;
     }
     return this.#source.speak(audio);
   }
 
   clear() {
+    this.#clears += 1;
     this.#source?.clear();
   }
 

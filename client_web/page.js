@@ -3,20 +3,25 @@
 // In the address: ?person=NAME, ?token=TOKEN (taken once, then removed from the address bar),
 // ?clean=1 (the person alone, for OBS and kiosks; it starts by itself where the microphone is already
 // allowed, else at a click), with &sound=1 if its voice shall be heard there, ?path=webrtc or
-// ?path=ws to force one way, ?relay to go through TURN alone.
+// ?path=ws to force one way, ?relay to go through TURN alone, ?background and ?framing for the look
+// to begin with (look.js); background=transparent is for the clean view.
 
 import { Api, ServerError } from "./api.js";
 import "./avatar-element.js";
 import { fullScreen } from "./browser.js";
 import { possible } from "./client.js";
+import { Keeping } from "./keeping.js";
+import { LookPanel } from "./look-panel.js";
 import { Microphone, MicrophoneError } from "./microphone.js";
 import { Panel } from "./panel.js";
 import { Recorder } from "./recorder.js";
+import { firstLook, remember } from "./remembered-look.js";
 import { State } from "./state.js";
 import { LONGEST, Take } from "./take.js";
 import { View } from "./view.js";
 
 const WAIT = 10; // s to begin speaking
+const KEEPING = 3000; // ms that a recording has to end before its session does
 const TOKEN = "visavis-token"; // in sessionStorage
 const LOST = ["resuming", "reconnecting"];
 const REAL_TIME = 24; // pictures a second below which a person is said to be slow
@@ -43,12 +48,16 @@ class Page {
   #panel = new Panel(document.getElementById("panel"));
   #microphone = new Microphone();
   #take = new Take(this.#view.clip);
+  #keeping = new Keeping(this.#view, this.#view.avatar);
   #state = new State((name) => this.#entered(name));
   #persons = [];
   #pictures = new Map();
   #person = null;
+  #backdrops = []; // names of the server's pictures
   #chosen = {}; // of the person's controls
+  #look = {}; // background and framing
   #live = false; // what was asked for: talking live, or a take
+  #ending = null; // a conversation whose recording is being brought to its end
   #run = 0; // changes whenever what is under way no longer counts
   #since = 0; // when the state began, performance.now()
   #deadline = 0; // when a countdown ends, performance.now()
@@ -65,6 +74,10 @@ class Page {
     clipDone: false,
     tokenWrong: false,
     canRecord: Recorder.possible,
+    canKeep: Recorder.possible, // what is said live; the server may do it
+    looks: false, // there is something to choose of background or framing
+    recordsAll: false, // the server records every conversation
+    recorded: null, // seconds of the recording that runs
     pace: null, // pictures a second of a person that is slower than real time here
     detour: null, // why it is not WebRTC; see client.js
     problem: null,
@@ -77,7 +90,7 @@ class Page {
     avatar.addEventListener("state", ({ detail }) => this.#connection(detail));
     avatar.addEventListener("stats", ({ detail }) => this.#measured(detail));
     avatar.addEventListener("controls", ({ detail }) => {
-      if (detail instanceof ServerError) this.#view.picker.refused({}, detail.message);
+      if (detail instanceof ServerError) this.#refused({}, detail.message);
     });
     avatar.addEventListener("path", ({ detail }) => this.#set({ detour: detail.reason }));
     avatar.addEventListener("error", ({ detail }) => this.#fail(detail));
@@ -125,7 +138,11 @@ class Page {
         this.#state.go("token");
         return;
       }
-      const { default: usual, persons } = await this.#api.persons();
+      const found = await this.#api.persons();
+      const { default: usual, persons, pictures = [], recordings = false, record_all: recordsAll = false } = found;
+      this.#backdrops = pictures;
+      this.#keeping.server = recordings;
+      this.#set({ canKeep: recordings || Recorder.possible, recordsAll });
       await this.#found(persons, this.#person?.name ?? query.get("person") ?? usual);
     } catch (error) {
       this.#fail(error);
@@ -159,8 +176,20 @@ class Page {
     avatar.toggleAttribute("relay", query.has("relay"));
     this.#chosen = {};
     this.#view.picker.offer(person.controls ?? null);
+    this.#offerLook(person);
     this.#set({ name: person.display_name, pace: null });
     this.#view.person(person, await this.#picture(person.poster), await this.#api.media(person.preview));
+  }
+
+  #offerLook({ name, controls }) {
+    this.#look = firstLook(name, { controls, pictures: this.#backdrops, query });
+    // A take would record the two halves that the browser is to put together.
+    if (!this.#clean && this.#look.background === "transparent") delete this.#look.background;
+    document.body.classList.toggle("bare", this.#look.background === "transparent");
+    this.#view.look.offer(controls, this.#backdrops, this.#look);
+    const looks = LookPanel.has(controls);
+    if (!looks) this.#openLook(false);
+    this.#set({ looks });
   }
 
   /** Each poster once, and only when it comes into view: there may be a thousand. */
@@ -185,6 +214,11 @@ class Page {
       goOn: () => this.#state.go("ready"),
       token: () => this.#token(value),
       control: () => this.#control(value),
+      look: () => this.#control(value, true),
+      "look-open": () => this.#openLook(!this.#view.look.open),
+      record: () => this.#record(),
+      "recorded-save": () => this.#keeping.save(),
+      "recorded-close": () => this.#keeping.dismiss(),
       person: () => this.#change(this.#persons.find(({ name }) => name === value)),
       device: () => this.#device(value),
       mute: () => this.#mute(),
@@ -206,15 +240,32 @@ class Page {
     if (key === "Escape") {
       if (this.#facts.askingHeadphones) this.#act("headphones-no");
       else if (this.#panel.open) this.#numbers();
+      else this.#openLook(false);
       return;
     }
-    const action = { m: "mute", f: "fullscreen", i: "numbers" }[key.toLowerCase()];
+    const action = { m: "mute", f: "fullscreen", i: "numbers", l: "look-open" }[key.toLowerCase()];
     if (action) this.#act(action);
   }
 
   #numbers() {
+    if (!this.#panel.open) this.#openLook(false);
     this.#panel.open = !this.#panel.open;
     document.getElementById("numbers").setAttribute("aria-expanded", String(this.#panel.open));
+  }
+
+  #openLook(open) {
+    const within = document.activeElement?.closest("#look");
+    if (open && this.#panel.open) this.#numbers();
+    this.#view.look.open = open && LookPanel.has(this.#person?.controls);
+    document.getElementById("look-open").setAttribute("aria-expanded", String(this.#view.look.open));
+    if (within && !open) document.getElementById("look-open").focus();
+  }
+
+  async #record() {
+    if (!this.#state.is("live")) return;
+    await this.#keeping.toggle(this.#person.name);
+    if (!this.#state.is("live")) await this.#keep();
+    this.#set({ recorded: this.#keeping.seconds });
   }
 
   #mute() {
@@ -256,15 +307,26 @@ class Page {
   }
 
   /** What is chosen before a conversation is told when it begins. */
-  async #control(changes) {
+  async #control(changes, isLook = false) {
     try {
       await this.client?.control(changes);
-      Object.assign(this.#chosen, changes);
-      this.#view.picker.accepted(changes);
+      if (!isLook) {
+        Object.assign(this.#chosen, changes);
+        this.#view.picker.accepted(changes);
+        return;
+      }
+      Object.assign(this.#look, changes);
+      remember(this.#person.name, this.#look);
+      this.#view.look.accepted(changes);
     } catch (error) {
       if (!(error instanceof ServerError)) throw error;
-      this.#view.picker.refused(changes, error.message);
+      this.#refused(changes, error.message, isLook);
     }
+  }
+
+  #refused(changes, sentence, isLook = Object.keys(this.#look).length > 0) {
+    if (isLook) this.#view.look.refused(sentence);
+    else this.#view.picker.refused(changes, sentence);
   }
 
   #measured(stats) {
@@ -299,13 +361,14 @@ class Page {
     Object.assign(this.#facts, { muted: false, hearing: false, askingHeadphones: false });
     this.#state.go("asking");
     try {
+      await this.#ending;
       const microphone = await this.#microphone.open();
       if (run !== this.#run) {
         this.#microphone.close();
         return;
       }
       this.#state.go("connecting");
-      await this.#view.avatar.connect({ microphone, steady: !live, controls: this.#chosen });
+      await this.#view.avatar.connect({ microphone, steady: !live, controls: { ...this.#chosen, ...this.#look } });
       if (!live) await this.#take.listen(this.#view.avatar.stream);
       if (run === this.#run) this.#state.go(live ? "live" : "listening");
     } catch (error) {
@@ -324,7 +387,16 @@ class Page {
     this.#take.discard();
     this.#microphone.close();
     this.#view.quiet();
-    return this.#view.avatar.disconnect();
+    if (this.#keeping.seconds === null) return this.#view.avatar.disconnect();
+    this.#ending = this.#keep().then(() => this.#view.avatar.disconnect());
+    return this.#ending;
+  }
+
+  /** Ends the recording that runs, before its session goes. */
+  async #keep() {
+    if (this.#keeping.seconds === null) return;
+    await Promise.race([this.#keeping.finish(), sleep(KEEPING)]);
+    this.#set({ recorded: null });
   }
 
   /** The connection's own news, apart from what connect() answers. */
@@ -334,6 +406,7 @@ class Page {
       this.#state.go("resuming");
     } else if (state === "reconnecting" && this.#state.is("listening", "recording", "live", ...LOST)) {
       this.#take.discard();
+      void this.#keep(); // a new session is not the one that was recorded
       this.#deadline = performance.now() + wait;
       this.#set({ away });
       this.#countDown("wait");
@@ -445,6 +518,8 @@ class Page {
     else if (this.#state.is("recording")) {
       this.#view.progress(gone / (1000 * LONGEST));
       if (this.#countDown("left") === 0) void this.#finish();
+    } else if (this.#state.is("live") && this.#facts.recorded !== this.#keeping.seconds) {
+      this.#set({ recorded: this.#keeping.seconds });
     } else if (this.#state.is("reconnecting")) this.#countDown("wait");
     else if (this.#state.is("full") && this.#countDown("wait") === 0) void this.#begin(this.#live);
     else if (this.#state.is("replay")) this.#view.progress(this.#take.played);

@@ -75,8 +75,8 @@ export class SocketPath extends EventTarget {
     this.#api = api;
   }
 
-  /** Connects; resolves with a stream of voice and face. Throws ServerError. */
-  async open({ person, microphone, steady, resume = null }) {
+  /** As WebRtcPath's. */
+  async open({ person, microphone, steady, resume = null, opened = () => {} }) {
     this.#steady = steady;
     this.#sound = new Sound();
     const [sends, hears, ...shows] = await Promise.all([
@@ -99,6 +99,7 @@ export class SocketPath extends EventTarget {
     });
     this.session = this.#api.session(config.session);
     this.ticket = config.resume ? { session: this.session, token: config.resume } : null;
+    opened(this.session);
     this.#begin(config, sends);
     return new MediaStream([this.#sound.track, this.#picture.track]);
   }

@@ -3,6 +3,7 @@
 const EVERY = 40; // ms
 const LOUD = 0.006; // root mean square, about -44 dB
 const HOLD = 400; // ms of quiet after which nobody speaks any more
+const ASK_AGAIN = 5000; // ms between two attempts to start sound on a page that nobody touched
 
 /** From loudness at times to who speaks: true at the first loud moment, false after a pause. Pure. */
 export class Speaking {
@@ -31,8 +32,13 @@ export function watchVoice(stream, changed) {
   source.connect(analyser);
   const samples = new Float32Array(analyser.fftSize);
   const speaking = new Speaking();
+  let asked = -Infinity;
   const timer = setInterval(() => {
     if (context.state !== "running") {
+      // Each attempt before the first click is a warning in the console.
+      const wait = navigator.userActivation?.hasBeenActive ? 0 : ASK_AGAIN;
+      if (performance.now() - asked < wait) return;
+      asked = performance.now();
       void context.resume();
       return;
     }

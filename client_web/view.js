@@ -1,5 +1,6 @@
 // Puts a state on the page. It knows every element and decides nothing.
 
+import { LookPanel } from "./look-panel.js";
 import { Picker } from "./picker.js";
 import { OPEN } from "./state.js";
 import { words } from "./words.js";
@@ -25,6 +26,9 @@ const FACES = {
   problem: { primary: "retry", secondary: "back", layer: "poster" },
 };
 
+/** Seconds as m:ss. */
+export const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+
 const $ = (id) => document.getElementById(id);
 const lookUp = (key) => key.split(".").reduce((value, part) => value[part], words);
 
@@ -33,6 +37,7 @@ export class View {
   clip = $("clip");
   stage = $("stage");
   picker = new Picker($("controls"));
+  look = new LookPanel($("look"));
   #bars = [];
   #levels = new Array(BARS).fill(0);
   #still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -46,6 +51,8 @@ export class View {
     this.#name($("numbers"), words.page.numbers);
     this.#name($("fullscreen"), words.page.fullScreen);
     this.#name($("once-more"), words.page.replay);
+    this.#name($("look-open"), words.page.look);
+    this.#name($("recorded-close"), words.recorded.close);
     for (let index = 0; index < BARS; index += 1) this.#bars.push(document.createElement("i"));
     $("line").append(...this.#bars);
     for (const id of ["poster", "glow"]) $(id).addEventListener("error", () => ($(id).hidden = true));
@@ -57,7 +64,8 @@ export class View {
     for (const id of ["primary", "secondary"]) {
       $(id).addEventListener("click", () => act($(id).dataset.action));
     }
-    for (const id of ["mute", "hear", "numbers", "fullscreen", "once-more", "headphones-on", "headphones-no"]) {
+    const others = ["mute", "hear", "record", "recorded-save", "recorded-close", "look-open", "numbers", "fullscreen"];
+    for (const id of [...others, "once-more", "headphones-on", "headphones-no"]) {
       $(id).addEventListener("click", () => act(id));
     }
     $("token-form").addEventListener("submit", (event) => {
@@ -67,6 +75,7 @@ export class View {
     $("device").addEventListener("change", () => act("device", $("device").value));
     $("person-list").addEventListener("change", ({ target }) => act("person", target.value));
     this.picker.onChange((changes) => act("control", changes));
+    this.look.onChange((changes) => act("look", changes));
   }
 
   /** Shows `state` with what is known (`facts`, see page.js). Cheap enough for a countdown. */
@@ -83,7 +92,10 @@ export class View {
     $("hint").textContent = state === "token" && facts.tokenWrong ? words.token.wrong : hint + slow;
     this.#say(state, muted, facts, `${title}. ${$("hint").textContent}`);
     this.#buttons(state, face, facts);
-    this.#badge(muted ? "muted" : state, facts);
+    const kept = state === "live" && (facts.recorded !== null || facts.recordsAll);
+    this.#badge(kept ? "recorded" : muted ? "muted" : state, facts);
+    $("look-open").hidden = !facts.looks;
+    $("foot").textContent = facts.recordsAll ? words.page.footRecorded : words.page.foot;
     this.stage.dataset.layer = face.layer;
     this.stage.setAttribute("aria-busy", String(face.primary === "wait"));
     const tokenForm = $("token-form");
@@ -132,6 +144,7 @@ export class View {
       $(id).hidden = !poster;
       if (poster) $(id).src = poster;
     }
+    this.look.picture(poster);
     $("poster").alt = name;
     const clip = $("preview");
     clip.classList.remove("there");
@@ -184,6 +197,13 @@ export class View {
     if (chosen && list.some(({ deviceId }) => deviceId === chosen)) $("device").value = chosen;
   }
 
+  /** Says what became of a recording; `saves`: there is a file to save. null takes it away. */
+  recorded(sentence, { saves = false } = {}) {
+    $("recorded").hidden = sentence === null;
+    $("recorded-text").textContent = sentence ?? "";
+    $("recorded-save").hidden = !saves;
+  }
+
   saving(url, name) {
     $("save").href = url;
     $("save").download = name;
@@ -227,6 +247,8 @@ export class View {
       secondary.textContent = words.actions[second];
     }
     const live = state === "live";
+    $("record").hidden = !(live && facts.canKeep && !facts.recordsAll);
+    $("record").setAttribute("aria-pressed", String(facts.recorded !== null));
     for (const [id, on, name] of [
       ["mute", facts.muted, facts.muted ? "unmute" : "mute"],
       ["hear", facts.hearing, facts.hearing ? "unhear" : "hear"],
@@ -238,12 +260,13 @@ export class View {
     $("save").hidden = state !== "replay";
   }
 
-  #badge(state, { left, clipDone }) {
+  #badge(state, { left, clipDone, recorded }) {
     const text = state === "replay" && clipDone ? undefined : words.badges[state];
     $("badge").hidden = !text;
     $("badge").dataset.kind = state;
     $("badge-text").textContent = text ?? "";
-    $("badge-time").textContent = state === "recording" ? `0:${String(left).padStart(2, "0")}` : "";
+    const time = state === "recording" ? left : recorded;
+    $("badge-time").textContent = time === null ? "" : clock(time);
   }
 
   #preview(wanted) {

@@ -65,11 +65,60 @@ export interface Controls {
   performance?: string | null;
 }
 
+/** What a browser can draw. */
+export type Picture =
+  | Blob
+  | ImageBitmap
+  | ImageData
+  | HTMLImageElement
+  | HTMLVideoElement
+  | HTMLCanvasElement
+  | OffscreenCanvas;
+
+/**
+ * What stands behind the person: "#rrggbb", one of the server's pictures by name, or a picture, which
+ * is sent to the server. "transparent" makes the stream's picture twice as high: colour on black above,
+ * how much of it is the person below; the element draws that so that the page is seen through it.
+ */
+export type Background = "filmed" | "blurred" | "transparent" | `#${string}` | { picture: string } | Picture;
+
+/** How near the person is: a word, or a part of the frame around (x, y), both 0 to 1; zoom is 1 to 4. */
+export type Framing = "filmed" | "shoulders" | "face" | { zoom: number; x?: number; y?: number };
+
+export interface Look {
+  background?: Background;
+  framing?: Framing;
+}
+
 /** The whole choice. */
 export interface Choice {
   style: number[] | null;
   head: string | null;
   performance: string | null;
+  background: "filmed" | "blurred" | "transparent" | `#${string}` | { picture: string };
+  framing: "filmed" | "shoulders" | "face" | { zoom: number; x: number; y: number };
+}
+
+export interface RecordingStatus {
+  recording: boolean;
+  name: string | null;
+  seconds: number;
+  bytes: number;
+  /** Why it could not go on. */
+  failed: string | null;
+}
+
+/** A recording that the server makes of a session. */
+export interface ServerRecording {
+  readonly name: string;
+  /** Where the file is; with a token, only `blob` gets it. */
+  readonly address: string;
+  /** null where the session is gone. */
+  status(): Promise<RecordingStatus | null>;
+  /** Resolves once the file is whole. */
+  stop(): Promise<RecordingStatus | null>;
+  /** The file, an MP4. */
+  blob(): Promise<Blob>;
 }
 
 interface AvatarEvents {
@@ -81,7 +130,7 @@ interface AvatarEvents {
   controls: CustomEvent<Choice | ServerError>;
 }
 
-export interface ConnectOptions {
+export interface ConnectOptions extends Look {
   /** The server's address. */
   src: string | URL;
   /** A person's name; the server's own choice without one. */
@@ -108,18 +157,30 @@ export class Avatar extends EventTarget {
   /** Barge-in. */
   clear(): Promise<void>;
   /** null where there is no session yet; the next one is told. */
-  control(changes: Controls): Promise<Choice | null>;
+  control(changes: Controls & Look): Promise<Choice | null>;
+  look(changes: Look): Promise<Choice | null>;
+  /** Records on the server, where it does. */
+  record(): Promise<ServerRecording>;
   close(): Promise<void>;
   addEventListener<K extends keyof AvatarEvents>(
     type: K,
     listener: (event: AvatarEvents[K]) => void,
     options?: boolean | AddEventListenerOptions,
   ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
 }
 
 export function connect(options: ConnectOptions): Promise<Avatar>;
 
-/** <visavis-avatar src person token mic muted path relay> */
+/**
+ * <visavis-avatar src person token mic muted path relay background framing>. The last two as words:
+ * a background's word, a colour or the name of one of the server's pictures; a framing's word, or
+ * "zoom x y". They may change at any time.
+ */
 export class VisavisAvatar extends HTMLElement {
   readonly video: HTMLVideoElement;
   readonly stream: MediaStream | null;
@@ -129,10 +190,15 @@ export class VisavisAvatar extends HTMLElement {
     microphone?: MediaStream | false | null;
     steady?: boolean;
     controls?: Controls;
+    background?: Background;
+    framing?: Framing;
   }): Promise<MediaStream>;
   speak(audio: Speech): Promise<boolean>;
   clear(): Promise<void>;
-  control(changes: Controls): Promise<Choice | null>;
+  control(changes: Controls & Look): Promise<Choice | null>;
+  look(changes: Look): Promise<Choice | null>;
+  /** Records on the server, where it does. */
+  record(): Promise<ServerRecording>;
   close(): Promise<void>;
   disconnect(): Promise<void>;
 }

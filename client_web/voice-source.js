@@ -3,6 +3,8 @@
 const RATE = 48000;
 const SAMPLE_RATES = [8000, 96000];
 const LONGEST = 600; // s of sound that may wait to be said
+const STARTING = 1000; // ms after which a page that nobody touched is told why nothing is said
+const UNTOUCHED = "a browser starts sound after a click or a key: call speak() from one";
 
 /**
  * A track that is there from the beginning, silent until something is said: what is given to `speak`
@@ -15,6 +17,7 @@ export class VoiceSource {
   #stream = null;
   #until = 0; // s of the context's time at which what was given ends
   #saying = new Map(); // source node to what its promise is resolved with
+  #clears = 0;
 
   /** The stream with the one track. */
   get stream() {
@@ -34,12 +37,14 @@ export class VoiceSource {
   /**
    * Says `audio` after what is being said: an AudioBuffer, a Blob or ArrayBuffer with an audio file,
    * or {samples: Float32Array in [-1, 1], sampleRate}. Resolves when it was said to its end, with
-   * true, or was cleared, with false. Throws TypeError for anything else, and RangeError where more
-   * than ten minutes would wait.
+   * true, or was cleared, with false. Throws TypeError for anything else, RangeError where more
+   * than ten minutes would wait, and a NotAllowedError, as play() does, on a page that nobody touched.
    */
   async speak(audio) {
+    const clears = this.#clears;
     const buffer = await this.#decoded(audio);
-    await this.#context.resume();
+    await this.#started();
+    if (clears !== this.#clears) return false;
     const now = this.#context.currentTime;
     const start = Math.max(now, this.#until);
     if (start + buffer.duration - now > LONGEST) throw new RangeError(`at most ${LONGEST} s may wait to be said`);
@@ -55,6 +60,7 @@ export class VoiceSource {
 
   /** Says nothing more of what was given. */
   clear() {
+    this.#clears += 1; // also for what is being decoded
     for (const node of [...this.#saying.keys()]) {
       node.stop();
       this.#said(node, false);
@@ -67,6 +73,20 @@ export class VoiceSource {
     this.listen(null);
     this.stream.getTracks().forEach((track) => track.stop());
     if (this.#context.state !== "closed") await this.#context.close();
+  }
+
+  /** Before the first click resume() neither succeeds nor fails. */
+  async #started() {
+    let timer;
+    const waited = new Promise((resolve) => (timer = setTimeout(resolve, STARTING)));
+    const resumed = this.#context.resume();
+    resumed.catch(() => {}); // closed meanwhile
+    await Promise.race([resumed, waited]);
+    clearTimeout(timer);
+    if (this.#context.state !== "running" && navigator.userActivation?.hasBeenActive === false) {
+      throw new DOMException(UNTOUCHED, "NotAllowedError");
+    }
+    await resumed;
   }
 
   #said(node, whole) {

@@ -48,9 +48,10 @@ export class WebRtcPath extends EventTarget {
 
   /**
    * Connects; resolves with a stream of voice and face. `resume` is the ticket of a session that
-   * shall go on here. Throws ServerError.
+   * shall go on here; `opened(session)` is called when the server has the session, before anything
+   * is seen. Throws ServerError.
    */
-  async open({ person, microphone, steady, resume = null }) {
+  async open({ person, microphone, steady, resume = null, opened = () => {} }) {
     const peer = new RTCPeerConnection({
       iceServers: await this.#iceServers(),
       bundlePolicy: "max-bundle",
@@ -96,6 +97,7 @@ export class WebRtcPath extends EventTarget {
     this.session = session;
     const token = response.headers.get("visavis-resume");
     this.ticket = token && { session, token };
+    opened(session);
     await peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
     trickle.start((body) => this.#patch(session, body));
     await this.#through(peer);

@@ -13,7 +13,8 @@ const also = (sentence, detour) => (detour ? `${sentence} ${detours[detour]}` : 
 export const words = {
   page: {
     mark: "visavis",
-    foot: "This picture is generated. Your voice goes to this server and comes back; nothing is kept unless you save it.",
+    foot: "This picture is generated. Your voice goes to this server and comes back; nothing is kept unless you record or save it.",
+    footRecorded: "This picture is generated. Your voice goes to this server and comes back; the server records every conversation.",
     stage: "The person",
     microphone: "Microphone",
     anyMicrophone: "Default microphone",
@@ -21,6 +22,7 @@ export const words = {
     numbers: "Numbers (I)",
     fullScreen: "Full screen (F)",
     replay: "Play once more",
+    look: "Background and framing (L)",
   },
 
   controls: {
@@ -31,6 +33,28 @@ export const words = {
     performance: "Lips",
     voice: "Your voice",
     refused: (sentence) => `That cannot be chosen. ${sentence}`,
+  },
+
+  look: {
+    title: "Background and framing",
+    background: "Background",
+    framing: "Framing",
+    filmed: "As filmed",
+    blurred: "Blurred",
+    colours: { "#ece7de": "Paper", "#27343f": "Slate", "#00b140": "Green" },
+    colour: "Colour",
+    own: "Yours",
+    colourInput: "A colour of your own",
+    fileInput: "A picture of your own",
+    framings: { filmed: "As filmed", shoulders: "Shoulders", face: "Face" },
+    refused: (sentence) => `That cannot be shown. ${sentence}`,
+  },
+
+  recorded: {
+    text: (clock) => `${clock} recorded`,
+    failed: (sentence) => `The recording is not whole. ${sentence}`,
+    refused: (sentence) => `That cannot be recorded. ${sentence}`,
+    close: "Close",
   },
 
   /** Of a person that this machine is too slow for: pictures a second. */
@@ -73,6 +97,7 @@ export const words = {
   badges: {
     listening: "Listening",
     recording: "Recording",
+    recorded: "Recording",
     replay: "Your words",
     live: "Live",
     muted: "Microphone off",
@@ -95,6 +120,7 @@ export const words = {
     unmute: "Unmute",
     hear: "Hear me live",
     unhear: "Stop hearing me",
+    record: "Record",
     save: "Save",
     wait: "One moment",
     useToken: "Continue",

@@ -69,6 +69,10 @@ class BarcodeEngine:
         """The measured engine's clip of the person."""
         return self._engine.preview(person)
 
+    def plate(self, person: str) -> bytes | None:
+        """What the measured engine says stood behind the person."""
+        return self._engine.plate(person)
+
     def prepare(self, person: str) -> None:
         """Let the measured engine load the person."""
         self._engine.prepare(person)
@@ -202,6 +206,11 @@ class EchoEngine:
         return self._poster
 
     def preview(self, person: str) -> bytes | None:
+        """It has none."""
+        self.prepare(person)
+        return None
+
+    def plate(self, person: str) -> bytes | None:
         """It has none."""
         self.prepare(person)
         return None

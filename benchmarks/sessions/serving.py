@@ -59,7 +59,6 @@ class StoredEncoder:
         *,
         key: bool,
         bit_rate: int | None = None,
-        size: tuple[int, int] | None = None,
     ) -> Encoded:
         """The next stored packet, whatever the picture."""
         if key or self._next == len(self._packets):

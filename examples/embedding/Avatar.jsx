@@ -1,6 +1,7 @@
-// A React component. visavis.js is a module of the server, or a copy of it beside your own.
+// A React component: <Avatar src="http://localhost:8080" token="secret" />. visavis.js is a module of the
+// server, or a copy of it beside your own, which a bundler that does not take addresses needs.
 import { useEffect, useRef, useState } from "react";
-import { connect } from "https://avatar.example/visavis.js";
+import { connect } from "http://localhost:8080/visavis.js";
 
 export function Avatar({ src, person, mic = true, token }) {
   const video = useRef(null);

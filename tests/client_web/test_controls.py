@@ -127,7 +127,8 @@ def test_a_client_tells_a_new_session_what_was_chosen(page: Page, chooser: Choos
           return {before, after, refused, now, wrong, state};
         }"""
     )
-    still = {"style": None, "head": "still", "performance": None}
+    filmed = {"background": "filmed", "framing": "filmed"}
+    still = {"style": None, "head": "still", "performance": None, **filmed}
     assert said == {
         "before": None,
         "after": still,
