@@ -224,7 +224,7 @@ def _checked(given: dict[str, Any]) -> dict[str, Any]:
     for name, value in p.items():
         if name in _CHOICES:
             continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
             raise ValueError(f"cepstra@1: {name} is a number, not {value!r}.")
     for name, (least, most) in _WHOLE.items():
         if p[name] != int(p[name]) or not least <= p[name] <= most:

@@ -240,4 +240,6 @@ def _one_of(what: str, name: Any, offered: Sequence[str]) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 1e300  # false of NaN as well; an integer may be larger than any float
