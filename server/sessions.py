@@ -22,7 +22,8 @@ from visavis.server.ice import IceServers
 from visavis.server.look.looks import Looks
 from visavis.server.look.pictures import Pictures
 from visavis.server.media.encoding import Encoding
-from visavis.server.media.live import AnyTransport, LiveSession, MediaOptions
+from visavis.server.media.live import AnyTransport, LiveSession
+from visavis.server.media.options import MediaOptions
 from visavis.server.media.peer import PeerNetwork
 from visavis.server.media.stats import SessionReport
 from visavis.server.media.transport import TransportEvents

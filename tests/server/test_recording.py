@@ -101,13 +101,17 @@ async def test_two_sessions_are_recorded_in_step(serving: Serving, tmp_path: Pat
             # Another one of the same session is another file.
             again = (await requests.post(paths[0])).json()["name"]
             assert again not in names
-        # The other session has ended, and its recording with it.
+        # Both sessions have ended, and their recordings with them.
+        for _ in range(500):
+            if await number(requests, "visavis_recordings") == 0:
+                break
+            await asyncio.sleep(0.02)
         listed = (await requests.get("/recordings")).json()["recordings"]
         assert {e["state"] for e in listed if e["name"] in names} == {"whole"}
         played = play(folder / names[1])
         assert_whole(played, played.seconds)
         assert played.size == (192, 192) and played.seconds > 3
-        assert await number(requests, "visavis_recordings") == 0
+        assert await number(requests, "visavis_recordings") == 0, "they end with their sessions"
         total = sum(entry["bytes"] for entry in listed)
         assert await number(requests, "visavis_recordings_bytes_total") == total
         for entry in listed:
