@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from visavis.engines.backend import Backend, Feeds, Graph, VariantReport, variants_of
 from visavis.engines.capacity import BatchCosts
 from visavis.engines.controls import Controls, ControlSpec, controls_of
+from visavis.engines.drawn_edge import DrawnEdge
 from visavis.engines.errors import EngineError, PersonFileError, VisavisError
 from visavis.engines.person import Person
+from visavis.engines.plate import decode_plate
 from visavis.engines.probe import probe_voice
 from visavis.engines.render import Crop
 from visavis.engines.stages import Controllable, Stages, build_stages
@@ -266,6 +268,7 @@ class Pipeline:
                 f"The stages of {person.name!r} cannot be built: {error}."
             ) from error
         self._planes = np.zeros((0, *self._stages.render.planes), np.float32)
+        self._edge = _edge_of(person)
         self.times: dict[str, deque[float]] = {}
         self.variants: dict[str, tuple[VariantReport, ...]] = {}
         try:
@@ -457,7 +460,6 @@ class Pipeline:
 
     def _copy_frame(self, item: Work) -> None:
         background = self._stages.background
-        # The mouth is inside the person: what is pasted into the picture leaves alpha as it is.
         if item.state.controls.matte:
             item.i420, item.alpha = background.picture_and_alpha(item.choice)
         else:
@@ -487,8 +489,13 @@ class Pipeline:
             item.crop = y[index], u[index], v[index]
 
     def _paste(self, item: Work) -> None:
-        if item.i420 is not None and item.crop is not None:
-            self._stages.composite.paste(item.i420, item.choice, *item.crop)
+        if item.i420 is None or item.crop is None:
+            return
+        follows = item.alpha is not None and self._edge is not None
+        footage = item.i420.copy() if follows else item.i420
+        self._stages.composite.paste(item.i420, item.choice, *item.crop)
+        if item.alpha is not None and self._edge is not None:
+            self._edge.follow(item.alpha, footage, item.i420)
 
     def _choose(
         self,
@@ -556,6 +563,14 @@ def try_person(person: Person) -> None:
 def _measured(max_batch: int) -> list[int]:
     """Return the sizes of batches that are run at the start: powers of two, and the largest."""
     return sorted({max_batch, *(1 << k for k in range(max_batch.bit_length()))} - {0})
+
+
+def _edge_of(person: Person) -> DrawnEdge | None:
+    if person.plate is None:
+        return None
+    size = person.width, person.height
+    plate = decode_plate(person.manifest["look"]["plate"], person.plate, *size)
+    return DrawnEdge(np.frombuffer(plate, np.uint8).reshape(size[1] * 3 // 2, size[0]))
 
 
 def _ease(state: SessionState, wanted: F32) -> F32:
