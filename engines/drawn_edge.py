@@ -21,7 +21,9 @@ U8 = NDArray[np.uint8]
 
 REACH_SHARE = 1 / 32
 """Of the frame's height: so far from the footage's edge a jaw may move it."""
-LEAST, CHANGED, SURE = 8, 20, 45
+INWARD = 3
+"""A jaw that is drawn smaller is looked for in so much less."""
+LEAST, CHANGED, SURE = 6, 12, 22
 """Levels of Y, U and V together: what drawing and coding are off by; what was surely drawn anew;
 what is surely not the plate."""
 
@@ -70,13 +72,23 @@ def _follow(
         if differs == 0:
             continue  # as most rows are; luma alone says so, or the mouth would be of one grey
         for column in range(width):
+            here = np.int32(footage[row, column])
             change = _apart(new_y, new_u, new_v, y, u, v, row, column)
-            if change <= LEAST or not _near_edge(footage, row, column, reach):
+            if change == 0:
                 continue
             apart = _apart(new_y, new_u, new_v, plate_y, plate_u, plate_v, row, column)
-            person = min(max(255 * (apart - LEAST) // (SURE - LEAST), 0), 255)
-            changed = min(255 * (change - LEAST) // (CHANGED - LEAST), 255)
-            here = np.int32(footage[row, column])
+            if here <= 127 and apart <= LEAST:
+                alpha[row, column] = 0  # what was left of an edge that is somewhere else now
+                continue
+            # A shadow on the neck is often the wall's color: inside, less is believed.
+            inside = here > 127
+            least, sure, drawn = (CHANGED, 2 * LEAST, SURE) if inside else (LEAST, SURE, CHANGED)
+            if change <= least:
+                continue
+            if not _near_edge(footage, row, column, max(2, reach // INWARD) if inside else reach):
+                continue
+            person = min(max(255 * (apart - LEAST) // (sure - LEAST), 0), 255)
+            changed = min(255 * (change - least) // (drawn - least), 255)
             moved = (here * (255 - changed) + person * changed + 127) // 255
             alpha[row, column] = np.uint8(moved)
 

@@ -93,7 +93,7 @@ def test_a_refusal_is_said_and_the_conversation_goes_on(page: Page, chooser: Cho
     assert page.get_attribute("body", "data-state") == "live"
     page.select_option("#head", "still")
     until_told(page, chooser, {"head": "still"})
-    assert page.inner_text("#controls-note") == ""
+    until(page, "document.getElementById('controls-note').textContent === ''")
 
 
 def test_nothing_is_shown_where_there_is_nothing_to_choose(page: Page) -> None:
