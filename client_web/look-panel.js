@@ -21,6 +21,7 @@ export class LookPanel {
   #chosen = { background: "filmed", framing: "filmed" };
   #own = null; // address of the picture that was taken last
   #face = null; // address of the person's picture
+  #address = async () => null; // of one of the server's pictures, by name
 
   /** `root` holds two groups, a note, and the browser's own choosers of a colour and a file. */
   constructor(root) {
@@ -50,6 +51,7 @@ export class LookPanel {
 
   set open(open) {
     this.#root.hidden = !open;
+    if (open) this.#showPictures();
   }
 
   /** Whether a person has anything to choose; `controls` as /persons has them. */
@@ -57,8 +59,12 @@ export class LookPanel {
     return (controls?.backgrounds?.length ?? 0) > 1 || (controls?.framings?.length ?? 0) > 1;
   }
 
-  /** Offers what a person has; `pictures`: names of the server's; `chosen`: {background, framing}. */
-  offer(controls, pictures, chosen) {
+  /**
+   * Offers what a person has; `pictures`: names of the server's; `chosen`: {background, framing};
+   * `address(name)` resolves with where one of them is, or null. Nobody asks before the panel is open.
+   */
+  offer(controls, pictures, chosen, address) {
+    this.#address = address;
     const backgrounds = controls?.backgrounds ?? [];
     const framings = controls?.framings ?? [];
     this.#chosen = { background: "filmed", framing: "filmed", ...chosen };
@@ -79,6 +85,22 @@ export class LookPanel {
     this.#backgrounds.replaceChildren(...tiles);
     this.#framings.replaceChildren(...framings.map((name) => this.#word(name)));
     this.#mark();
+    if (this.open) this.#showPictures();
+  }
+
+  #showPictures() {
+    for (const tile of this.#backgrounds.querySelectorAll("[data-kind=picture]:not([data-asked])")) {
+      tile.dataset.asked = "";
+      void this.#address(tile.title).then(
+        (address) => {
+          if (!address) return;
+          const image = Object.assign(document.createElement("img"), { alt: "", loading: "lazy", src: address });
+          image.addEventListener("load", () => (tile.dataset.seen = ""));
+          tile.firstElementChild.append(image);
+        },
+        () => {}, // its name is there
+      );
+    }
   }
 
   /** The person's picture, shown on the tiles that are made of it. */
@@ -115,6 +137,7 @@ export class LookPanel {
   #tile(kind, background, label) {
     const button = this.#button(kind, label);
     button.dataset.key = keyOf(background);
+    if (kind === "picture") button.title = label; // may be longer than its tile
     if (kind === "colour") button.firstElementChild.style.background = background;
     button.addEventListener("click", () => this.#ask({ background }));
     return button;

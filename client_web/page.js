@@ -186,7 +186,9 @@ class Page {
     // A take would record the two halves that the browser is to put together.
     if (!this.#clean && this.#look.background === "transparent") delete this.#look.background;
     document.body.classList.toggle("bare", this.#look.background === "transparent");
-    this.#view.look.offer(controls, this.#backdrops, this.#look);
+    this.#view.look.offer(controls, this.#backdrops, this.#look, (picture) =>
+      this.#picture(`backgrounds/${encodeURIComponent(picture)}`),
+    );
     const looks = LookPanel.has(controls);
     if (!looks) this.#openLook(false);
     this.#set({ looks });

@@ -93,6 +93,7 @@ def create_app(
             *ingest.routes(),
             *whep.routes(),
             *look.routes(),
+            *look.picture_routes(),
             *recording.session_routes(),
             *recording.routes(),
             *ws.routes(),

@@ -26,6 +26,7 @@ from visavis.server.front.roster import Roster
 from visavis.server.front.scrape import FleetCollector, merge
 from visavis.server.ice import IceServers
 from visavis.server.limits import RateLimit
+from visavis.server.look import routes as look
 from visavis.server.look.pictures import open_pictures
 from visavis.server.look.routes import Uploads
 from visavis.server.metrics import Metrics
@@ -78,6 +79,7 @@ def create_front(
             *pages.routes(),
             *persons.routes(),
             *whip.routes(),
+            *look.picture_routes(),
             *recording.routes(),
             *sockets.routes(),
             Route("/healthz", health.alive, methods=["GET"]),

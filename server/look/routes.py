@@ -1,4 +1,4 @@
-"""``PUT /sessions/ID/background``: a visitor's own picture to stand before."""
+"""Background pictures: ``GET /backgrounds/NAME``; one's own: ``PUT /sessions/ID/background``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from starlette.routing import Route
 from visavis.server.auth import require_token
 from visavis.server.errors import RequestError, Unavailable
 from visavis.server.limits import check_rate, read_bytes
-from visavis.server.look.pictures import MAX_PICTURE_BYTES
+from visavis.server.look.pictures import MAX_PICTURE_BYTES, Pictures
+from visavis.server.pages import cached
 from visavis.server.whip import sessions_of
 
-__all__ = ["Uploads", "read_upload", "routes"]
+__all__ = ["Uploads", "picture_routes", "read_upload", "routes"]
+
+PNG = b"\x89PNG"
 
 MAX_UPLOADS = 16
 READ_SECONDS = 30.0
@@ -72,6 +75,21 @@ async def _put(request: Request) -> Response:
     return Response(status_code=204)
 
 
+async def _picture(request: Request) -> Response:
+    require_token(request)
+    pictures: Pictures = request.app.state.pictures
+    name = request.path_params["name"]
+    if name not in pictures.names:
+        raise RequestError(f"There is no picture {name[:60]!r}.", status=404)
+    data = await asyncio.to_thread(pictures.read, name)
+    return cached(request, data, "image/png" if data.startswith(PNG) else "image/jpeg")
+
+
+def picture_routes() -> list[Route]:
+    """The server's own pictures, for pages that show what there is to choose."""
+    return [Route("/backgrounds/{name}", _picture, methods=["GET"])]
+
+
 def routes() -> list[Route]:
-    """The route of this module."""
+    """A session's own picture."""
     return [Route("/sessions/{id}/background", _put, methods=["PUT"])]

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.browser
 
 FACE = (0.5, 0.45, 0.3)
 SIZE = 128
+SEA = (30, 70, 190)
 # A colour of the live picture, 0 to 255: at x, y of the fake engine's picture, right of its blocks.
 PIXEL = """
 ([video, x, y]) => {
@@ -55,8 +56,10 @@ def cutout() -> Iterator[Cutout]:
 
 
 @pytest.fixture(scope="module")
-def looks(cutout: Cutout) -> Iterator[Served]:
-    config = ServerConfig(token="seen", requests_per_second=50)
+def looks(cutout: Cutout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("backgrounds")
+    (folder / "sea & sky.png").write_bytes(png(64, 64, SEA))
+    config = ServerConfig(token="seen", requests_per_second=50, backgrounds=str(folder))
     with serve_in_thread(create_app(config, cutout)) as served:
         yield served
 
@@ -94,12 +97,23 @@ def test_what_is_chosen_stands_behind_the_person_and_is_remembered(page: Page) -
     page.keyboard.press("l")
     assert page.get_attribute("#look-open", "aria-expanded") == "true"
     names = page.eval_on_selector_all(".tile small", "all => all.map((one) => one.textContent)")
-    assert names == ["As filmed", "Blurred", "Paper", "Slate", "Green", "Colour", "Yours"]
+    assert names == [
+        "As filmed",
+        "Blurred",
+        "Paper",
+        "Slate",
+        "Green",
+        "Colour",
+        "sea & sky",
+        "Yours",
+    ]
     # It fits on a phone with the person in sight, and can be touched.
     fits = "document.documentElement.scrollWidth <= innerWidth"
     box = page.locator("#framings button").last.bounding_box()
     assert page.evaluate(fits) and box is not None
     assert box["height"] >= 44 and box["y"] + box["height"] <= 844
+    # The server's picture is shown small, though it is not given to everybody.
+    until(page, "document.querySelector('.tile[data-kind=picture] img')?.naturalWidth === 64")
     page.click(".tile[data-key='#00b140']")  # before there is a session
     page.click("#secondary")  # Talk live
     wait_for(page, "live")
@@ -108,6 +122,10 @@ def test_what_is_chosen_stands_behind_the_person_and_is_remembered(page: Page) -
     page.dispatch_event("#look-colour", "change")
     until_seen(page, (192, 32, 64))
     assert page.get_attribute(".tile[data-kind=mixed]", "aria-pressed") == "true"
+    page.click(".tile[data-kind=picture]")
+    until_seen(page, SEA)
+    page.dispatch_event("#look-colour", "change")
+    until_seen(page, (192, 32, 64))
     page.click("#framings button[data-key=face]")
     until(page, "document.querySelector('#framings [data-key=face]').ariaPressed === 'true'")
     assert page.inner_text("#look-note") == ""

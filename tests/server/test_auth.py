@@ -37,6 +37,7 @@ PROTECTED = [
     ("GET", "/persons"),
     ("GET", "/persons/fake/poster.jpg"),
     ("GET", "/persons/fake/preview.mp4"),
+    ("GET", "/backgrounds/x"),
     ("POST", "/sessions"),
     ("GET", "/sessions"),
     ("PATCH", "/sessions/x"),
@@ -87,7 +88,7 @@ async def test_every_route_is_protected_or_harmless(serving: Serving) -> None:
             assert response.status_code == 201
         known = {route.path for route in server.app.routes}  # type: ignore[attr-defined]
         # /ws has its own refusals: test_ws_refusals.py.
-        assert len(known - {"/ws"}) == 25, "a new route: is it protected?"
+        assert len(known - {"/ws"}) == 26, "a new route: is it protected?"
 
 
 @pytest.mark.parametrize(

@@ -341,6 +341,13 @@ async def test_the_server_s_pictures(serving: Serving, tmp_path: Path) -> None:
             "picture",
         ]
         assert person["controls"]["framings"] == ["filmed", "shoulders", "face"]
+        beach = await requests.get("/backgrounds/Beach at night")
+        assert beach.content == (tmp_path / "Beach at night.png").read_bytes()
+        assert beach.headers["content-type"] == "image/png"
+        office = await requests.get("/backgrounds/office")
+        assert office.headers["content-type"] == "image/jpeg"
+        for name in ("notes", "../notes", "office.JPG", "%2e%2e%2fnotes"):
+            assert (await requests.get(f"/backgrounds/{name}")).status_code == 404
         screen = Screen(client)
         path = f"{client.location}/controls"
         for name, color in (("Beach at night", RED), ("office", GREEN)):
