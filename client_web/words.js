@@ -180,7 +180,7 @@ export const words = {
     note: "The delay is the sum of what both ends measure. The microphone's and the screen's own are not in it.",
     parts: {
       packet: "Microphone packet",
-      network: "Network, there and back",
+      network: "Network, both ways",
       server: "Server",
       buffer: "Browser's buffer",
       decode: "Decoding",
