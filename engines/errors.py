@@ -185,7 +185,14 @@ class EngineFull(EngineError):
         super().__init__(capacity)
 
     def __str__(self) -> str:
-        return f"All {self.capacity} places are taken; try again when somebody has left."
+        return f"{self.taken}; try again when somebody has left."
+
+    @property
+    def taken(self) -> str:
+        """The sentence's beginning."""
+        if self.capacity == 1:
+            return "The only place is taken"
+        return f"All {self.capacity} places are taken"
 
 
 class EngineAway(EngineError):

@@ -141,6 +141,4 @@ class ServerFull(EngineFull):
         reason = SCARCE.get(self.limit)
         if reason is None:
             return super().__str__()
-        return (
-            f"All {self.capacity} places are taken, for {reason}; try again when somebody has left."
-        )
+        return f"{self.taken}, for {reason}; try again when somebody has left."

@@ -375,7 +375,7 @@ def test_without_shared_memory_for_one_more_it_is_the_same(monkeypatch: pytest.M
 
         with monkeypatch.context() as patch:
             patch.setattr(os, "posix_fallocate", full)
-            with pytest.raises(EngineFull, match="All 1 places"):
+            with pytest.raises(EngineFull, match="The only place"):
                 client.open("ada", Collector().on_frame)
         speak(session, sound(64_000), seen, 2)
         assert len(engine.sessions) == 1

@@ -175,7 +175,7 @@ async def test_without_memory_for_one_more_the_others_go_on(fleet: Running) -> N
         try:
             answer = await post(fleet)
             # The engine carries as many as there is memory for: the one that is there.
-            assert answer.status_code == 503 and "All 1 places" in answer.json()["detail"]
+            assert answer.status_code == 503 and "The only place" in answer.json()["detail"]
         finally:
             fleet.no_memory.unlink()
         seen = len(client.face.packets)
