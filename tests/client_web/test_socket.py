@@ -33,6 +33,7 @@ window.fetch = (url, options = {}) => {
 """
 
 
+@pytest.mark.long  # the talk below goes the same way
 def test_say_something_over_a_websocket(open_page: Open, engine: Engine) -> None:
     page = open_page("?path=ws", init=KEEP)
     page.click("#primary")
