@@ -117,7 +117,9 @@ export class Api {
     const response = await this.request(path, options);
     if (response.ok) return response;
     const error = await this.problem(response);
-    throw error.kind === "person" ? new ServerError("gone", error.message, { status: 404 }) : error;
+    // Who has a session was let in: what is forbidden here is not for want of a token.
+    const kind = { 403: "refused", 404: "gone" }[error.status];
+    throw kind ? new ServerError(kind, error.message, { status: error.status }) : error;
   }
 
   /** "ready", "loading", "failed" (it could not load its persons) or "stopping". */

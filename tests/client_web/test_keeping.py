@@ -134,6 +134,8 @@ def test_who_is_recorded_anyway_is_told_so(open_page: Open, engine: Engine, tmp_
 def test_the_browser_records_where_the_server_does_not(open_page: Open, tmp_path: Path) -> None:
     page = open_page()
     talk(page)
+    asked = "visavis.client.record().catch((error) => [error.kind, error.status])"
+    assert page.evaluate(asked) == ["refused", 403]  # no token would change it
     record(page, 1)
     page.click("#record")
     until(page, SHOWN)
