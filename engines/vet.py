@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 
 from visavis.engines.errors import PersonFileError, VisavisError
+from visavis.engines.process_limits import limit_process
 
 __all__ = ["main", "vet"]
 
@@ -87,7 +87,7 @@ def bounds(size: int) -> tuple[int, int, float]:
 def main(arguments: list[str]) -> int:
     """Read a person file from standard input and write ``{"error": null}`` or a sentence."""
     memory_bytes, cpu_seconds = map(int, arguments)
-    _limit(memory_bytes, cpu_seconds)
+    limit_process(memory_bytes, cpu_seconds, _WRITE_BYTES)
     error: str | None = None
     try:
         from visavis.engines.person import read_person
@@ -100,18 +100,6 @@ def main(arguments: list[str]) -> int:
         error = f"The person file needs more than {memory_bytes >> 20} MiB of memory."
     sys.stdout.write(json.dumps({"error": error}))
     return 0
-
-
-def _limit(memory_bytes: int, cpu_seconds: int) -> None:
-    for limit, bound in (
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_CPU, cpu_seconds),
-        (resource.RLIMIT_FSIZE, _WRITE_BYTES),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _, hard = resource.getrlimit(limit)
-        bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
-        resource.setrlimit(limit, (bound, bound))
 
 
 if __name__ == "__main__":

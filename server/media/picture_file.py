@@ -8,7 +8,6 @@ reads it from standard input and writes the I420 of the size that was asked for,
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from typing import Literal
 
@@ -18,6 +17,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from numpy.typing import NDArray
 
+from visavis.engines.process_limits import limit_process
 from visavis.server.errors import RequestError
 
 __all__ = ["MAX_SIDE", "cover", "decode_picture", "main"]
@@ -88,7 +88,8 @@ def cover(pixels: U8, width: int, height: int) -> U8:
 def main(arguments: list[str]) -> int:
     """Limit the process, read a picture, write ``+`` and its I420, or ``-`` and a sentence."""
     memory_bytes, cpu_seconds, width, height = map(int, arguments)
-    _limit(memory_bytes, cpu_seconds, width * height * 3 // 2 + 4096)
+    os.nice(5)
+    limit_process(memory_bytes, cpu_seconds, width * height * 3 // 2 + 4096)
     try:
         answer = OK + cover(decode_picture(sys.stdin.buffer.read()), width, height).tobytes()
     except RequestError as error:
@@ -131,19 +132,6 @@ def _exif_orientation(exif: bytes) -> int:
             value = int.from_bytes(entry[8:10], order)
             return value if 1 <= value <= 8 else 1
     return 1
-
-
-def _limit(memory_bytes: int, cpu_seconds: int, write_bytes: int) -> None:
-    os.nice(5)
-    for limit, bound in (
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_CPU, cpu_seconds),
-        (resource.RLIMIT_FSIZE, write_bytes),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _, hard = resource.getrlimit(limit)
-        bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
-        resource.setrlimit(limit, (bound, bound))
 
 
 if __name__ == "__main__":

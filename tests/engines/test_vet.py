@@ -95,6 +95,6 @@ def test_the_process_says_why(
     """The limits are left out: they would bind the test's own process."""
     stream = io.TextIOWrapper(io.BytesIO(b"hello, this is no zip file"))
     monkeypatch.setattr("sys.stdin", stream)
-    monkeypatch.setattr("visavis.engines.vet._limit", lambda memory_bytes, cpu_seconds: None)
+    monkeypatch.setattr("visavis.engines.vet.limit_process", lambda *limits: None)
     assert main(["1", "60"]) == 0
     assert "does not end like a zip" in capsys.readouterr().out
